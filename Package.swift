@@ -1,0 +1,56 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Settings of every shipped target: no warning passes, and every unsafe use is marked.
+let shipped: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+]
+
+/// The Testing macros do not pass under strict memory safety.
+let tested: [SwiftSetting] = [.treatAllWarnings(as: .error)]
+
+let package = Package(
+    name: "appendlog",
+    products: [.executable(name: "appendlog", targets: ["appendlog"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+    ],
+    targets: [
+        .systemLibrary(name: "CLibURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+        .systemLibrary(name: "CMicroHTTPD", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
+        .systemLibrary(name: "CISAL", providers: [.apt(["libisal-dev"])]),
+
+        .target(name: "URing", dependencies: ["CLibURing"], swiftSettings: shipped),
+        .target(name: "LogFormat", dependencies: ["CISAL"], swiftSettings: shipped),
+        .target(
+            name: "WriteAheadLog",
+            dependencies: ["URing", "LogFormat", .product(name: "Histogram", package: "hdrhistogram-swift")],
+            swiftSettings: shipped),
+        .target(name: "LogStore", dependencies: ["WriteAheadLog", "LogFormat"], swiftSettings: shipped),
+        .target(name: "HTTPFrontEnd", dependencies: ["CMicroHTTPD"], swiftSettings: shipped),
+        .target(
+            name: "AppendLogService",
+            dependencies: ["LogStore", "HTTPFrontEnd", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: shipped),
+        .executableTarget(
+            name: "appendlog",
+            dependencies: [
+                "AppendLogService",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: shipped),
+
+        .testTarget(name: "URingTests", dependencies: ["URing"], swiftSettings: tested),
+        .testTarget(name: "LogFormatTests", dependencies: ["LogFormat"], swiftSettings: tested),
+        .testTarget(name: "WriteAheadLogTests", dependencies: ["WriteAheadLog"], swiftSettings: tested),
+        .testTarget(name: "LogStoreTests", dependencies: ["LogStore"], swiftSettings: tested),
+        .testTarget(name: "HTTPFrontEndTests", dependencies: ["HTTPFrontEnd"], swiftSettings: tested),
+        .testTarget(name: "ServiceTests", dependencies: ["AppendLogService"], swiftSettings: tested),
+    ],
+    swiftLanguageModes: [.v6]
+)

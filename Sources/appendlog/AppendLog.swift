@@ -1,0 +1,1 @@
+@main struct AppendLog { static func main() {} }
