@@ -26,19 +26,19 @@ struct Checkpoint {
 
     func encoded() -> [UInt8] {
         var writer = ByteWriter()
-        writer.append(Self.magic)
+        writer.append(bytes: Self.magic)
         writer.append(Self.version)
         writer.append(UInt32(0))
-        writer.append(storeID)
+        writer.append(storeID.first)
+        writer.append(storeID.second)
         writer.append(anchor.segment.rawValue)
         writer.append(anchor.chain.number.rawValue)
         writer.append(anchor.chain.crc)
         writer.append(anchor.chain.epoch.rawValue)
         writer.append(through.rawValue)
         writer.append(UInt64(payload.count))
-        writer.append(payload)
-        let crc = unsafe writer.bytes.withUnsafeBytes { unsafe CRC32C.checksum($0) }
-        writer.append(crc)
+        writer.append(bytes: payload)
+        writer.append(writer.checksum())
         return writer.bytes
     }
 
@@ -57,22 +57,22 @@ struct Checkpoint {
         guard unsafe bytes.prefix(Self.magic.count).elementsEqual(Self.magic) else { throw .badMagic }
         let covered = bytes.count - 4
         var reader = unsafe ByteReader(bytes)
-        try reader.skip(Self.magic.count)
-        let version = try reader.readUInt32()
+        unsafe _ = try reader.readBytes(Self.magic.count)
+        let version = try reader.read(UInt32.self)
         guard version == Self.version else { throw .unsupportedVersion(version) }
         guard
             unsafe CRC32C.checksum(UnsafeRawBufferPointer(rebasing: bytes[..<covered]))
                 == bytes.loadUnaligned(fromByteOffset: covered, as: UInt32.self)
         else { throw .checksumMismatch }
-        try reader.skip(4)
-        storeID = try reader.readStoreID()
-        let segment = Position(rawValue: try reader.readUInt64())
-        let number = BatchNumber(rawValue: try reader.readUInt64())
-        let crc = try reader.readUInt32()
-        let epoch = Epoch(rawValue: try reader.readUInt32())
+        _ = try reader.read(UInt32.self)
+        storeID = StoreID(first: try reader.read(), second: try reader.read())
+        let segment = Position(rawValue: try reader.read(UInt64.self))
+        let number = BatchNumber(rawValue: try reader.read(UInt64.self))
+        let crc = try reader.read(UInt32.self)
+        let epoch = Epoch(rawValue: try reader.read(UInt32.self))
         anchor = ScanAnchor(segment: segment, chain: ChainState(number: number, crc: crc, epoch: epoch))
-        through = BatchNumber(rawValue: try reader.readUInt64())
-        let payloadBytes = try reader.readUInt64()
+        through = BatchNumber(rawValue: try reader.read(UInt64.self))
+        let payloadBytes = try reader.read(UInt64.self)
         guard payloadBytes == UInt64(covered - Self.headerBytes) else { throw .badLength }
         payload = unsafe Array(bytes[Self.headerBytes..<covered])
     }

@@ -45,7 +45,9 @@ struct CheckpointDirectory: Sendable {
 
     private func decode(_ bytes: [UInt8]) throws(FormatError) -> Checkpoint {
         let result: Result<Checkpoint, FormatError> = unsafe bytes.withUnsafeBytes { buffer in
-            do throws(FormatError) { return .success(unsafe try Checkpoint(decoding: buffer)) } catch { return .failure(error) }
+            do throws(FormatError) { return .success(unsafe try Checkpoint(decoding: buffer)) } catch {
+                return .failure(error)
+            }
         }
         return try result.get()
     }

@@ -27,6 +27,8 @@ public func errnoSentence(_ code: Int32) -> String {
 public enum OpenMode: Sendable, Equatable {
     /// For reading, through the page cache.
     case read
+    /// For reading past the page cache (O_DIRECT).
+    case readDirect
     /// For reading and writing, through the page cache; made if it is missing.
     case write
     /// For reading and writing past the page cache (O_DIRECT); made if it is missing.
@@ -43,7 +45,8 @@ public protocol FileSystem: AnyObject, Sendable {
     /// The size of an open file in bytes.
     func byteCount(_ descriptor: Int32) throws(FileError) -> UInt64
     /// Reads until the buffer is full or the file ends; returns the bytes read.
-    func read(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError) -> Int
+    func read(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(FileError)
+        -> Int
     /// Writes all the bytes.
     func write(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError)
     /// Makes the file's data durable (fdatasync).

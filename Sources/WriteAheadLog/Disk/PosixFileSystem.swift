@@ -9,6 +9,7 @@ public final class PosixFileSystem: FileSystem {
         let flags: Int32
         switch mode {
         case .read: flags = O_RDONLY
+        case .readDirect: flags = O_RDONLY | clinux_open_direct_flag()
         case .write: flags = O_RDWR | O_CREAT
         case .writeDirect: flags = O_RDWR | O_CREAT | clinux_open_direct_flag()
         case .createNew: flags = O_RDWR | O_CREAT | O_EXCL
@@ -24,9 +25,9 @@ public final class PosixFileSystem: FileSystem {
     }
 
     public func byteCount(_ descriptor: Int32) throws(FileError) -> UInt64 {
-        var status = unsafe stat()
+        var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else { throw failure("fstat", descriptor) }
-        return UInt64(unsafe status.st_size)
+        return UInt64(status.st_size)
     }
 
     public func read(

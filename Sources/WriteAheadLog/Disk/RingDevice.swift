@@ -10,6 +10,7 @@ public final class RingDevice: LogDevice {
     }
 
     /// A read that the submission queue had no room for.
+    @safe
     private struct Delayed {
         let descriptor: Int32
         let buffer: UnsafeMutableRawBufferPointer
@@ -21,6 +22,7 @@ public final class RingDevice: LogDevice {
     private static let segmentSlot = 0
 
     private let mode: WriteMode
+    private let entryCount: Int
     private var ring: Ring
     private let hasRegisteredBuffers: Bool
     private let hasRegisteredFile: Bool
@@ -31,7 +33,9 @@ public final class RingDevice: LogDevice {
 
     /// Makes a ring, registers the staging buffers if `registersBuffers`, and goes on without where that is refused.
     /// Must be called on the loop's thread.
-    public init(mode: WriteMode, entries: UInt32, staging: [UnsafeMutableRawBufferPointer], registersBuffers: Bool) throws(RingError) {
+    public init(mode: WriteMode, entries: UInt32, staging: [UnsafeMutableRawBufferPointer], registersBuffers: Bool)
+        throws(RingError)
+    {
         self.mode = mode
         var ring = try Ring(entries: entries)
         var hasFile = true
@@ -43,6 +47,7 @@ public final class RingDevice: LogDevice {
         }
         try ring.restrictAndEnable()
         self.ring = ring
+        entryCount = Int(entries)
         hasRegisteredFile = hasFile
         hasRegisteredBuffers = hasBuffers
         completions.reserveCapacity(Int(entries))
@@ -62,7 +67,8 @@ public final class RingDevice: LogDevice {
             dataSync: isDirect, linkNext: !isDirect, tag: tag(.write))
         precondition(isQueued, "the submission queue has no room for the commit write")
         if !isDirect {
-            precondition(ring.fsync(file: file, dataOnly: true, tag: tag(.sync)), "the sync did not fit behind its write")
+            precondition(
+                ring.fsync(file: file, dataOnly: true, tag: tag(.sync)), "the sync did not fit behind its write")
         }
     }
 
@@ -70,7 +76,7 @@ public final class RingDevice: LogDevice {
         _ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at fileOffset: UInt64, number: UInt64
     ) {
         let read = unsafe Delayed(descriptor: descriptor, buffer: buffer, fileOffset: fileOffset, number: number)
-        if !unsafe enqueue(read) { unsafe delayedReads.append(read) }
+        if !enqueue(read) { delayedReads.append(read) }
     }
 
     public func watch(_ descriptor: Int32, source: Int) {
@@ -84,7 +90,7 @@ public final class RingDevice: LogDevice {
     }
 
     public func wait(timeoutMicroseconds: Int64?, into events: inout [DeviceEvent]) {
-        while let read = unsafe delayedReads.first, unsafe enqueue(read) { unsafe delayedReads.removeFirst() }
+        while let read = delayedReads.first, enqueue(read) { delayedReads.removeFirst() }
         completions.removeAll(keepingCapacity: true)
         do throws(RingError) {
             try ring.submitAndWait(timeoutMicroseconds: timeoutMicroseconds, into: &completions)
@@ -123,7 +129,7 @@ public final class RingDevice: LogDevice {
 
     /// Submits what is queued when fewer places than this are free, so that a commit write always fits.
     private func makeRoom(for count: Int) {
-        if ring.freeEntryCount < count { submit() }
+        if ring.queuedCount + count > entryCount { submit() }
     }
 
     private func tag(_ kind: Kind, _ number: UInt64 = 0) -> RingTag {

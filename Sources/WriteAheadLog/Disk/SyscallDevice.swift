@@ -57,7 +57,7 @@ public final class SyscallDevice: LogDevice {
     }
 
     public func write(_ bytes: UnsafeRawBufferPointer, stagingIndex: Int, at fileOffset: UInt64) {
-        unsafe writer.post(
+        writer.post(
             WriteJob(
                 descriptor: descriptor, address: UInt(bitPattern: bytes.baseAddress), byteCount: bytes.count,
                 fileOffset: fileOffset))
@@ -66,7 +66,7 @@ public final class SyscallDevice: LogDevice {
     public func read(
         _ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at fileOffset: UInt64, number: UInt64
     ) {
-        unsafe reader.post(
+        reader.post(
             ReadJob(
                 descriptor: descriptor, address: UInt(bitPattern: buffer.baseAddress), byteCount: buffer.count,
                 fileOffset: fileOffset, number: number))
@@ -86,7 +86,10 @@ public final class SyscallDevice: LogDevice {
         for index in polled.indices where polled[index].revents != 0 {
             switch index {
             case 0: takeWrites(into: &events)
-            case 1: for outcome in reader.takeOutcomes() { events.append(.read(number: outcome.number, result: outcome.result)) }
+            case 1:
+                for outcome in reader.takeOutcomes() {
+                    events.append(.read(number: outcome.number, result: outcome.result))
+                }
             default: events.append(.readable(source: sources[index - 2]))
             }
         }

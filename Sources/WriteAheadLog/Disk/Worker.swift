@@ -55,7 +55,7 @@ public final class Worker<Job: Sendable, Outcome: Sendable>: Sendable {
             defer { handle = nil }
             return handle
         }
-        if let handle { unsafe _ = pthread_join(handle, nil) }
+        if let handle { _ = pthread_join(handle, nil) }
     }
 
     private func start(name: String) {

@@ -33,19 +33,19 @@ struct ChainWalk {
     }
 
     /// The position behind the last batch.
-    var end: Position { catalog.files[fileIndex].header.position.advanced(by: fileOffset) }
+    var end: Position { catalog.files[fileIndex].header.position + fileOffset }
 
     /// The next batch with its position, or nil where the chain ends; `isChainBroken` then says how. The batch's bytes
     /// are valid until the next call.
     mutating func next() throws(WriteAheadLogError) -> (batch: BatchView, position: Position)? {
-        if let batch = try follower(in: window, at: fileOffset) { return unsafe accept(batch) }
+        if let batch = try follower(in: window, at: fileOffset) { return accept(batch) }
         guard !isChainBroken, fileIndex + 1 < catalog.files.count else { return nil }
         let following = try SegmentWindow(catalog.files[fileIndex + 1], fileSystem)
         guard let batch = try follower(in: following, at: following.blockBytes) else { return nil }
         fileIndex += 1
         fileOffset = following.blockBytes
         window = following
-        return unsafe accept(batch)
+        return accept(batch)
     }
 
     private mutating func accept(_ batch: BatchView) -> (batch: BatchView, position: Position) {
@@ -56,7 +56,7 @@ struct ChainWalk {
     }
 
     private mutating func follower(in window: SegmentWindow, at offset: Int) throws(WriteAheadLogError) -> BatchView? {
-        guard let batch = unsafe try readBatch(window, at: offset) else { return nil }
+        guard let batch = try readBatch(window, at: offset) else { return nil }
         guard batch.header.number == chain.nextNumber else { return nil }
         guard batch.header.previousCRC == chain.crc && batch.header.epoch >= chain.epoch else {
             isChainBroken = true
@@ -68,13 +68,28 @@ struct ChainWalk {
     /// A batch of this store in its own place with a right checksum, or nil.
     private func readBatch(_ window: SegmentWindow, at offset: Int) throws(WriteAheadLogError) -> BatchView? {
         guard let head = unsafe try window.bytes(at: offset, count: BatchHeader.byteCount) else { return nil }
-        let position = window.file.header.position.advanced(by: offset)
-        // Refused bytes are no batch; the caller decides what that means.
-        guard let header = unsafe try? BatchView.header(at: head),
+        let position = window.file.header.position + offset
+        guard
+            let header = try judged(at: position, { () throws(FormatError) in unsafe try BatchView.header(at: head) }),
             header.storeID == storeID, header.position == position,
             let bytes = unsafe try window.bytes(at: offset, count: Int(header.byteCount))
         else { return nil }
-        return unsafe try? BatchView(checking: bytes)
+        return try judged(at: position) { () throws(FormatError) in unsafe try BatchView(checking: bytes) }
+    }
+
+    /// What a torn write or free space looks like is nil; what no torn write can look like is an error.
+    private func judged<Value>(
+        at position: Position, _ decode: () throws(FormatError) -> Value
+    ) throws(WriteAheadLogError) -> Value? {
+        do throws(FormatError) { return try decode() } catch {
+            let file = catalog.index(containing: position).map { "wal/\(catalog.files[$0].name)" } ?? "wal"
+            if error.needsNewerVersion { throw .unsupported(file: file, what: error.description) }
+            switch error {
+            case .badFrameCount, .damagedFrame:
+                throw .damaged(Damage(file: file, position: position, cause: error.description))
+            default: return nil
+            }
+        }
     }
 
     /// Looks behind the tail for a batch that proves that the missing one was durable; returns its position.
@@ -83,10 +98,10 @@ struct ChainWalk {
             let window = try SegmentWindow(catalog.files[index], fileSystem)
             var offset = index == fileIndex ? fileOffset : window.blockBytes
             while offset < window.byteCount {
-                if let header = unsafe try readBatch(window, at: offset)?.header,
+                if let header = try readBatch(window, at: offset)?.header,
                     header.number > chain.number, header.durableThrough >= chain.nextNumber
                 {
-                    return window.file.header.position.advanced(by: offset)
+                    return window.file.header.position + offset
                 }
                 offset += window.blockBytes
             }

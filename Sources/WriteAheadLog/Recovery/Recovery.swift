@@ -47,7 +47,7 @@ struct RecoveredLog {
     /// Segments behind it, which hold no batch.
     let spares: [SegmentCatalog.File]
     let chain: ChainState
-    let report: RecoveryReport
+    var report: RecoveryReport
 }
 
 /// Brings a data directory to a state that can be appended to, by the table in docs/DURABILITY.md.
@@ -78,7 +78,8 @@ struct Recovery {
         var walk = try ChainWalk(catalog, fileSystem, fileIndex: start.fileIndex, chain: start.chain)
         var current = (fileIndex: start.fileIndex, chainStart: start.chain, end: walk.end)
         var chainBefore = start.chain
-        while var (batch, position) = unsafe try walk.next() {
+        while let (found, position) = try walk.next() {
+            var batch = found
             if walk.fileIndex != current.fileIndex {
                 segments.append(segment(catalog, current))
                 current = (walk.fileIndex, chainBefore, walk.end)

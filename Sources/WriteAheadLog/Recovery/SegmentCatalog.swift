@@ -8,7 +8,7 @@ struct SegmentCatalog {
         let path: String
 
         var name: String { DataDirectory.segmentName(header.position) }
-        var limit: Position { header.position.advanced(by: Int(header.segmentBytes)) }
+        var limit: Position { header.position + Int(header.segmentBytes) }
     }
 
     let files: [File]
@@ -47,12 +47,17 @@ struct SegmentCatalog {
         fileSystem.dropCache(descriptor)
         let header = try decodeHeader(descriptor, shown, position, fileSystem)
         guard header.position == position else {
-            throw .damaged(Damage(file: shown, position: position, cause: "its header names the position \(header.position.rawValue)"))
+            throw .damaged(
+                Damage(
+                    file: shown, position: position, cause: "its header names the position \(header.position.rawValue)")
+            )
         }
         let size = try accessing { () throws(FileError) in try fileSystem.byteCount(descriptor) }
         guard size == header.segmentBytes else {
             throw .damaged(
-                Damage(file: shown, position: position, cause: "it has \(size) bytes, its header says \(header.segmentBytes)"))
+                Damage(
+                    file: shown, position: position,
+                    cause: "it has \(size) bytes, its header says \(header.segmentBytes)"))
         }
         return File(header: header, path: path)
     }
@@ -60,16 +65,18 @@ struct SegmentCatalog {
     private static func decodeHeader(
         _ descriptor: Int32, _ shown: String, _ position: Position, _ fileSystem: any FileSystem
     ) throws(WriteAheadLogError) -> SegmentHeader {
-        let buffer = unsafe UnsafeMutableRawBufferPointer.allocate(byteCount: SegmentHeader.byteCount, alignment: 8)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: SegmentHeader.byteCount, alignment: 8)
         defer { unsafe buffer.deallocate() }
-        let count = try accessing { () throws(FileError) in unsafe try fileSystem.read(descriptor, into: buffer, at: 0) }
+        let count = try accessing { () throws(FileError) in unsafe try fileSystem.read(descriptor, into: buffer, at: 0)
+        }
         do throws(FormatError) {
             return unsafe try SegmentHeader(decoding: UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         } catch {
             switch error {
             case .unknownFeatures, .unsupportedVersion: throw .unsupported(file: shown, what: error.description)
             default:
-                throw .damaged(Damage(file: shown, position: position, cause: "its header is unreadable (\(error.description))"))
+                throw .damaged(
+                    Damage(file: shown, position: position, cause: "its header is unreadable (\(error.description))"))
             }
         }
     }
@@ -79,7 +86,8 @@ struct SegmentCatalog {
         for (file, next) in zip(files, files.dropFirst()) {
             guard next.header.storeID == first.header.storeID else {
                 throw .damaged(
-                    Damage(file: "wal/\(next.name)", position: next.header.position, cause: "it belongs to another store"))
+                    Damage(
+                        file: "wal/\(next.name)", position: next.header.position, cause: "it belongs to another store"))
             }
             guard next.header.position == file.limit else {
                 throw .damaged(

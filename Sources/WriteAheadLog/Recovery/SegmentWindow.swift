@@ -1,6 +1,7 @@
 import LogFormat
 
 /// Reads one segment file from front to back through a window, so that a scan holds a few MiB whatever the segment's size.
+@safe
 final class SegmentWindow {
     let file: SegmentCatalog.File
     private let fileSystem: any FileSystem
@@ -14,7 +15,7 @@ final class SegmentWindow {
         self.file = file
         self.fileSystem = fileSystem
         descriptor = try accessing { () throws(FileError) in try fileSystem.open(file.path, .read) }
-        buffer = unsafe .allocate(byteCount: WriteAheadLogLimits.scanWindowBytes, alignment: 4096)
+        unsafe buffer = .allocate(byteCount: WriteAheadLogLimits.scanWindowBytes, alignment: 4096)
     }
 
     deinit {
@@ -28,16 +29,16 @@ final class SegmentWindow {
     /// These bytes of the file, valid until the next call; nil if they reach beyond the file's end.
     func bytes(at offset: Int, count wanted: Int) throws(WriteAheadLogError) -> UnsafeRawBufferPointer? {
         guard offset + wanted <= byteCount else { return nil }
-        if offset < start || offset + wanted > start + count { unsafe try fill(from: offset, atLeast: wanted) }
+        if offset < start || offset + wanted > start + count { try fill(from: offset, atLeast: wanted) }
         guard offset + wanted <= start + count else { return nil }
         let range = offset - start..<offset - start + wanted
         return unsafe UnsafeRawBufferPointer(rebasing: buffer[range])
     }
 
     private func fill(from offset: Int, atLeast wanted: Int) throws(WriteAheadLogError) {
-        if wanted > buffer.count {
+        if unsafe wanted > buffer.count {
             unsafe buffer.deallocate()
-            buffer = unsafe .allocate(byteCount: wanted, alignment: 4096)
+            unsafe buffer = .allocate(byteCount: wanted, alignment: 4096)
         }
         let target = unsafe buffer
         count = try accessing { () throws(FileError) in

@@ -11,14 +11,14 @@ struct TornTail {
 
     /// Returns the path of the saved bytes, relative to the data directory.
     func remove(_ range: Range<Int>, of file: SegmentCatalog.File) throws(WriteAheadLogError) -> String {
-        let buffer = unsafe UnsafeMutableRawBufferPointer.allocate(byteCount: range.count, alignment: 4096)
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: range.count, alignment: 4096)
         defer { unsafe buffer.deallocate() }
         return try accessing { () throws(FileError) in
             let descriptor = try fileSystem.open(file.path, .write)
             defer { fileSystem.close(descriptor) }
             unsafe _ = try fileSystem.read(descriptor, into: buffer, at: UInt64(range.lowerBound))
             let name = unsafe try save(
-                UnsafeRawBufferPointer(buffer), position: file.header.position.advanced(by: range.lowerBound))
+                UnsafeRawBufferPointer(buffer), position: file.header.position + range.lowerBound)
             unsafe _ = memset(buffer.baseAddress!, 0, buffer.count)
             unsafe try fileSystem.write(descriptor, UnsafeRawBufferPointer(buffer), at: UInt64(range.lowerBound))
             try fileSystem.synchronizeData(descriptor)

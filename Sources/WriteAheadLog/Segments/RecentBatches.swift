@@ -5,6 +5,7 @@ import LogFormat
 /// A ring of bytes and a queue of what lies in it:
 /// - the entries are in the order of their positions, and in the order in which they lie in the ring;
 /// - no entry overlaps another, nor wraps around the end.
+@safe
 struct RecentBatches: ~Copyable {
     private struct Entry {
         let position: Position
@@ -20,7 +21,7 @@ struct RecentBatches: ~Copyable {
     private var cursor = 0
 
     init(capacityBytes: Int) {
-        region = unsafe .allocate(byteCount: capacityBytes, alignment: 16)
+        unsafe region = .allocate(byteCount: capacityBytes, alignment: 16)
     }
 
     deinit { unsafe region.deallocate() }
@@ -28,17 +29,17 @@ struct RecentBatches: ~Copyable {
     /// Copies a durable batch (without its padding) in, in the place of the oldest.
     mutating func insert(_ bytes: UnsafeRawBufferPointer, at position: Position) {
         assert(head == entries.count || entries[entries.count - 1].position < position)
-        guard bytes.count <= region.count else {
+        guard unsafe bytes.count <= region.count else {
             head = entries.count
             cursor = 0
             return
         }
-        if cursor + bytes.count > region.count {
-            evict { $0.offset >= cursor }
+        if unsafe cursor + bytes.count > region.count {
+            unsafe evict(cursor..<region.count)
             cursor = 0
         }
         let end = cursor + bytes.count
-        evict { $0.offset >= cursor && $0.offset < end }
+        evict(cursor..<end)
         unsafe UnsafeMutableRawBufferPointer(rebasing: region[cursor..<end]).copyMemory(from: bytes)
         entries.append(Entry(position: position, offset: cursor, byteCount: bytes.count))
         cursor = end
@@ -62,8 +63,9 @@ struct RecentBatches: ~Copyable {
         )
     }
 
-    private mutating func evict(while isInTheWay: (Entry) -> Bool) {
-        while head < entries.count, isInTheWay(entries[head]) { head += 1 }
+    /// Forgets the oldest entries as long as they begin in this part of the ring.
+    private mutating func evict(_ part: Range<Int>) {
+        while head < entries.count, part.contains(entries[head].offset) { head += 1 }
         if head > 1024 && head > entries.count / 2 {
             entries.removeFirst(head)
             head = 0

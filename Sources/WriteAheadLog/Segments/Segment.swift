@@ -21,7 +21,7 @@ public struct ChainState: Equatable, Sendable {
         self.init(number: header.number, crc: header.crc, epoch: header.epoch)
     }
 
-    var nextNumber: BatchNumber { BatchNumber(rawValue: number.rawValue + 1) }
+    var nextNumber: BatchNumber { number.next }
 }
 
 /// One segment file of the write-ahead log.
@@ -36,19 +36,11 @@ public struct Segment: Equatable, Sendable {
     public var position: Position { header.position }
     public var byteCount: Int { Int(header.segmentBytes) }
     /// The position where its first batch begins: behind the block of the header.
-    public var firstBatchPosition: Position { header.position.advanced(by: Int(header.blockBytes)) }
+    public var firstBatchPosition: Position { header.position + Int(header.blockBytes) }
     /// The position behind the whole file, where the next segment begins.
-    public var limit: Position { header.position.advanced(by: byteCount) }
+    public var limit: Position { header.position + byteCount }
     /// Bytes of its blocks that batches may still use.
     var remainingBytes: Int { limit - end }
-}
-
-extension Position {
-    /// The position this many bytes further on.
-    public func advanced(by bytes: Int) -> Position { Position(rawValue: rawValue + UInt64(bytes)) }
-
-    /// The bytes between two positions, the first not after the second.
-    public static func - (end: Position, start: Position) -> Int { Int(end.rawValue - start.rawValue) }
 }
 
 /// `count` rounded up to a multiple of `unit`.

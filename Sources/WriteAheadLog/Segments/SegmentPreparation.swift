@@ -42,7 +42,7 @@ final class SegmentPreparation: Sendable {
     private func fill(_ descriptor: Int32, _ header: SegmentHeader) throws(FileError) {
         let block = Int(header.blockBytes)
         let chunkBytes = max(WriteAheadLogLimits.fillWriteBytes, block)
-        let chunk = unsafe UnsafeMutableRawBufferPointer.allocate(byteCount: chunkBytes, alignment: block)
+        let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: chunkBytes, alignment: block)
         defer { unsafe chunk.deallocate() }
         unsafe _ = memset(chunk.baseAddress!, 0, chunkBytes)
         unsafe header.encode(into: UnsafeMutableRawBufferPointer(rebasing: chunk[..<block]))
@@ -50,7 +50,8 @@ final class SegmentPreparation: Sendable {
         let total = Int(header.segmentBytes)
         while offset < total {
             let count = min(chunkBytes, total - offset)
-            unsafe try fileSystem.write(descriptor, UnsafeRawBufferPointer(rebasing: chunk[..<count]), at: UInt64(offset))
+            unsafe try fileSystem.write(
+                descriptor, UnsafeRawBufferPointer(rebasing: chunk[..<count]), at: UInt64(offset))
             if offset == 0 { unsafe _ = memset(chunk.baseAddress!, 0, block) }
             offset += count
             pause(after: count)

@@ -3,6 +3,7 @@ import LogFormat
 
 /// The two batch buffers: frames are copied into the filling one while the other is with the disk.
 /// One region, aligned for huge pages and touched at once, so that no append meets a page fault.
+@safe
 struct StagingBuffers: ~Copyable {
     private static let hugePageBytes = 2 << 20
 
@@ -17,10 +18,10 @@ struct StagingBuffers: ~Copyable {
         var address: UnsafeMutableRawPointer?
         let code = unsafe posix_memalign(&address, Self.hugePageBytes, total)
         precondition(code == 0, "no memory for \(total) bytes of staging")
-        region = unsafe UnsafeMutableRawBufferPointer(start: address, count: total)
+        unsafe region = unsafe UnsafeMutableRawBufferPointer(start: address, count: total)
         // Advice: without huge pages a large batch costs more, nothing else changes.
-        unsafe _ = madvise(address, total, MADV_HUGEPAGE)
-        unsafe _ = memset(address, 0, total)
+        unsafe _ = madvise(address!, total, MADV_HUGEPAGE)
+        unsafe _ = memset(address!, 0, total)
     }
 
     deinit { unsafe free(region.baseAddress) }
