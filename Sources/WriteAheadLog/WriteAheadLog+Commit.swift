@@ -72,6 +72,14 @@ public struct LoopEvents {
 }
 
 extension WriteAheadLog {
+    /// What is staged, and what is with the disk.
+    public var pending: (staged: Counters.Amount, inFlight: Counters.Amount) {
+        (counters.staged, inFlight?.staged ?? Counters.Amount())
+    }
+
+    /// Bytes of the frames that are staged or in flight.
+    public var pendingBytes: Int { counters.staged.bytes + (inFlight?.staged.bytes ?? 0) }
+
     /// Performs what the protocol says.
     func perform(_ action: CommitState.Action, _ result: inout LoopEvents) {
         switch action {

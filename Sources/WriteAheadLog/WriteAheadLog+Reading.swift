@@ -24,10 +24,19 @@ extension WriteAheadLog {
     public func beginRead(
         _ segment: Segment, at position: Position, into buffer: UnsafeMutableRawBufferPointer, number: UInt64
     ) throws(FileError) -> Int32 {
-        let isActive = segment.position == active.position
         // Past the page cache where commits go past it: a cached page beside a direct write could be stale.
-        let descriptor = try descriptors.beginRead(segment.position, isDirect: isActive && engine.mode == .direct)
+        let isDirect = segment.position == active.position && engine.mode == .direct
+        let descriptor = try descriptors.beginRead(isDirect ? .direct(segment.position) : .cached(segment.position))
         unsafe device.read(descriptor, into: buffer, at: UInt64(position - segment.position), number: number)
+        return descriptor
+    }
+
+    /// Starts to read a part of the index file of a sealed segment, like `beginRead`; any buffer will do.
+    public func beginIndexRead(
+        _ segment: Position, at fileOffset: UInt64, into buffer: UnsafeMutableRawBufferPointer, number: UInt64
+    ) throws(FileError) -> Int32 {
+        let descriptor = try descriptors.beginRead(.index(segment))
+        unsafe device.read(descriptor, into: buffer, at: fileOffset, number: number)
         return descriptor
     }
 

@@ -40,8 +40,7 @@ enum Engine {
 
     /// Registered memory counts against a limit that other processes of the same user share.
     private static func mayRegister(_ staging: [UnsafeMutableRawBufferPointer]) -> Bool {
-        var bytes = 0
-        for unsafebuffer in unsafe staging { bytes += buffer.count }
+        let bytes = unsafe staging.reduce(0) { $0 + $1.count }
         return bytes <= WriteAheadLogLimits.registeredBytesMax || clinux_memlock_bytes_max() == .max
     }
 }

@@ -7,8 +7,14 @@ public protocol RecoveryVisitor: AnyObject {
     func restore(_ payload: UnsafeRawBufferPointer) throws(WriteAheadLogError)
     /// A segment before the place where the replay begins: its index must be loaded or made.
     func index(_ segment: Segment) throws(WriteAheadLogError)
+    /// The batches that follow are in this segment, in which the replay has not been yet.
+    func begin(_ segment: Position) throws(WriteAheadLogError)
     /// A batch, in order, from the checkpoint's anchor on. What it says may be in the checkpoint already.
     func replay(_ batch: inout BatchView, at position: Position) throws(WriteAheadLogError)
+}
+
+extension RecoveryVisitor {
+    public func begin(_ segment: Position) throws(WriteAheadLogError) {}
 }
 
 /// What a start found, for the first log line and the stats.
@@ -78,11 +84,13 @@ struct Recovery {
         var walk = try ChainWalk(catalog, fileSystem, fileIndex: start.fileIndex, chain: start.chain)
         var current = (fileIndex: start.fileIndex, chainStart: start.chain, end: walk.end)
         var chainBefore = start.chain
+        try visitor.begin(catalog.files[start.fileIndex].header.position)
         while let (found, position) = try walk.next() {
             var batch = found
             if walk.fileIndex != current.fileIndex {
                 segments.append(segment(catalog, current))
                 current = (walk.fileIndex, chainBefore, walk.end)
+                try visitor.begin(catalog.files[walk.fileIndex].header.position)
             }
             try visitor.replay(&batch, at: position)
             current.end = walk.end

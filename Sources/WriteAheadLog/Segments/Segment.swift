@@ -44,4 +44,4 @@ public struct Segment: Equatable, Sendable {
 }
 
 /// `count` rounded up to a multiple of `unit`.
-func roundedUp(_ count: Int, to unit: Int) -> Int { (count + unit - 1) / unit * unit }
+public func roundedUp(_ count: Int, to unit: Int) -> Int { (count + unit - 1) / unit * unit }

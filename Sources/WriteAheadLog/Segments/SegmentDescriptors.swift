@@ -3,9 +3,18 @@ import LogFormat
 /// Open descriptors of segments for readers, the least recently used one closed first. One with a read under way is
 /// never closed.
 struct SegmentDescriptors: ~Copyable {
+    /// What is read, and how.
+    enum Target: Equatable {
+        /// A segment past the page cache.
+        case direct(Position)
+        /// A segment through the page cache.
+        case cached(Position)
+        /// The index of a sealed segment.
+        case index(Position)
+    }
+
     private struct Entry {
-        let segment: Position
-        let isDirect: Bool
+        let target: Target
         let descriptor: Int32
         var readCount = 0
         var lastUse: UInt64
@@ -23,18 +32,18 @@ struct SegmentDescriptors: ~Copyable {
 
     deinit { for entry in entries { fileSystem.close(entry.descriptor) } }
 
-    /// The descriptor of a segment, counted as being read until `endRead`.
-    mutating func beginRead(_ segment: Position, isDirect: Bool) throws(FileError) -> Int32 {
+    /// The descriptor of a target, counted as being read until `endRead`.
+    mutating func beginRead(_ target: Target) throws(FileError) -> Int32 {
         useCount += 1
-        if let index = entries.firstIndex(where: { $0.segment == segment && $0.isDirect == isDirect }) {
+        if let index = entries.firstIndex(where: { $0.target == target }) {
             entries[index].readCount += 1
             entries[index].lastUse = useCount
             return entries[index].descriptor
         }
-        let descriptor = try fileSystem.open(directory.segmentPath(segment), isDirect ? .readDirect : .read)
+        let descriptor = try open(target)
         closeOldest()
         entries.append(
-            Entry(segment: segment, isDirect: isDirect, descriptor: descriptor, readCount: 1, lastUse: useCount))
+            Entry(target: target, descriptor: descriptor, readCount: 1, lastUse: useCount))
         return descriptor
     }
 
@@ -43,6 +52,14 @@ struct SegmentDescriptors: ~Copyable {
             preconditionFailure("a read ended on a descriptor that is not open")
         }
         entries[index].readCount -= 1
+    }
+
+    private func open(_ target: Target) throws(FileError) -> Int32 {
+        switch target {
+        case .direct(let segment): try fileSystem.open(directory.segmentPath(segment), .readDirect)
+        case .cached(let segment): try fileSystem.open(directory.segmentPath(segment), .read)
+        case .index(let segment): try fileSystem.open(directory.indexPath(segment), .read)
+        }
     }
 
     private mutating func closeOldest() {
