@@ -1,12 +1,14 @@
+import CLibURing
 import Glibc
 import Testing
 
 @testable import URing
 
-/// Makes one system call fail in this thread from now on, as a container's seccomp profile does.
+/// Makes one system call, or one with a certain second argument, fail in this thread from now on, as a container's
+/// seccomp profile does.
 ///
 /// `prctl` is variadic and so not imported; its address is called with the five arguments that it takes.
-private func deny(systemCall number: UInt32, with error: Int32) throws {
+private func deny(systemCall number: UInt32, secondArgument: Int? = nil, with error: Int32) throws {
     struct Instruction {
         var code: UInt16
         var jumpTrue: UInt8 = 0
@@ -19,12 +21,19 @@ private func deny(systemCall number: UInt32, with error: Int32) throws {
     }
     typealias Control = @convention(c) (Int32, UInt, UInt, UInt, UInt) -> Int32
     let control = unsafeBitCast(try #require(dlsym(nil, "prctl")), to: Control.self)
-    let instructions = [
+    var instructions = [
         Instruction(code: 0x20, operand: 0),  // load the number of the system call
-        Instruction(code: 0x15, jumpFalse: 1, operand: number),  // the one meant?
+        Instruction(code: 0x15, jumpFalse: secondArgument == nil ? 1 : 3, operand: number),  // the one meant?
         Instruction(code: 0x06, operand: 0x0005_0000 | UInt32(error)),  // SECCOMP_RET_ERRNO
         Instruction(code: 0x06, operand: 0x7fff_0000),  // SECCOMP_RET_ALLOW
     ]
+    if let secondArgument {
+        let check = [
+            Instruction(code: 0x20, operand: 24),  // load the second argument, its lower half
+            Instruction(code: 0x15, jumpFalse: 1, operand: UInt32(secondArgument)),
+        ]
+        instructions.insert(contentsOf: check, at: 2)
+    }
     try #require(control(38, 1, 0, 0, 0) == 0)  // PR_SET_NO_NEW_PRIVS
     try instructions.withUnsafeBufferPointer { buffer in
         var program = Program(count: UInt16(buffer.count), instructions: buffer.baseAddress!)
@@ -35,6 +44,11 @@ private func deny(systemCall number: UInt32, with error: Int32) throws {
 }
 
 @Suite(.needsRing) struct DenialTests {
+    @Test func theProbeFindsNothingWhereRingsAreAllowed() {
+        let reason = RingProbe.denialReason()
+        #expect(reason == nil, "\(reason?.description ?? "")")
+    }
+
     @Test(
         arguments: [
             (425, EPERM, "io_uring_setup"),  // Docker from 25.0
@@ -51,6 +65,19 @@ private func deny(systemCall number: UInt32, with error: Int32) throws {
             #expect(reason.errno == error)
             #expect("\(reason.operation)" == operation)
             #expect(reason.isDenied)
+        }
+    }
+
+    /// As before Linux 5.10.
+    @Test func whereRestrictionsAreUnknownTheRingIsEnabledWithoutThem() async {
+        await #expect(processExitsWith: .success) {
+            try deny(systemCall: 427, secondArgument: IORING_REGISTER_RESTRICTIONS, with: EINVAL)
+            var ring = try makeRing()
+            let isRestricted = ring.isRestricted
+            #expect(!isRestricted)
+            let queued = ring.fsync(file: .descriptor(987_654), dataOnly: true, tag: .number(1))
+            #expect(queued)
+            #expect(try ring.completions(1) == [.last(.number(1), -EBADF)])
         }
     }
 
