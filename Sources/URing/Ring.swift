@@ -24,6 +24,7 @@ public struct Ring: ~Copyable {
 
     /// The flags that the kernel accepted.
     public let setupFlags: RingSetupFlags
+    private var isEnabled = false
     /// Whether the kernel now refuses everything but the operations of this type.
     public private(set) var isRestricted = false
     /// Slots of the file table; 0 without one.
@@ -104,11 +105,18 @@ public struct Ring: ~Copyable {
     ///
     /// From here on only `updateFile` is allowed of the registrations. Where the kernel knows no restrictions
     /// (before Linux 5.10) the ring is enabled all the same and `isRestricted` stays false.
-    /// - Throws: `EBADFD` if the ring is enabled already.
+    /// To be called once.
     public mutating func restrictAndEnable() throws(RingError) {
-        var restrictions = RingRestrictions.list
-        let refused = unsafe io_uring_register_restrictions(ring, &restrictions, UInt32(restrictions.count))
-        try Self.check(unsafe io_uring_enable_rings(ring), "io_uring_enable_rings")
+        precondition(!isEnabled, "a ring is enabled once")
+        // Two functions of liburing.h are missing from the shared library 2.3 (its list of exports forgot them), so
+        // that calling them links statically only. This is what they do.
+        let descriptor = unsafe UInt32(ring.pointee.ring_fd)
+        let restrictions = RingRestrictions.list
+        let refused = unsafe io_uring_register(
+            descriptor, UInt32(IORING_REGISTER_RESTRICTIONS), restrictions, UInt32(restrictions.count))
+        let enabled = io_uring_register(descriptor, UInt32(IORING_REGISTER_ENABLE_RINGS), nil, 0)
+        try Self.check(enabled, "io_uring_enable_rings")
+        isEnabled = true
         isRestricted = refused == 0
     }
 
