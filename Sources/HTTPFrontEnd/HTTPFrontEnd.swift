@@ -40,6 +40,9 @@ public final class HTTPFrontEnd {
     /// A request got further in this round, so its connection may go on without a new event. libmicrohttpd knows
     /// that too, but while exchanges are asked again it always says so.
     var hasProgressed = false
+    /// Requests whose request line arrived in this round, less those whose headers did: longer headers than the read
+    /// buffer need another round.
+    var headersLeftInRound = 0
     /// Something happened that only another round takes up.
     private var needsRound = false
     private var acceptedInRound = 0
@@ -99,7 +102,9 @@ public final class HTTPFrontEnd {
             hasProgressed = false
             needsRound = false
             acceptedInRound = 0
+            headersLeftInRound = 0
             daemon.run()
+            hasProgressed = hasProgressed || headersLeftInRound > 0
             mustRunAgain = needsRound || (retryingCount > 0 ? hasProgressed : daemon.hasWorkLeft)
             rounds += 1
         } while mustRunAgain && rounds < HTTPLimits.roundsPerRunMax

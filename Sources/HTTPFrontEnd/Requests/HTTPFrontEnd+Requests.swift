@@ -8,6 +8,7 @@ extension HTTPFrontEnd {
         let exchange = pooledExchange()
         unsafe exchange.begin(target: target, on: connection, tracked)
         tracked.enter(.header, now: now)
+        headersLeftInRound += 1
         return exchange
     }
 
@@ -49,6 +50,7 @@ extension HTTPFrontEnd {
 
     private func headersArrived(_ exchange: Exchange, _ line: RequestLine) -> Bool {
         guard let connection = exchange.connection else { return false }
+        headersLeftInRound -= 1
         var head = HeaderSummary()
         connection.summarizeHeaders(into: &head)
         exchange.method = unsafe HTTPMethod(text: line.method)
