@@ -40,9 +40,8 @@ public final class HTTPFrontEnd {
     /// A request got further in this round, so its connection may go on without a new event. libmicrohttpd knows
     /// that too, but while exchanges are asked again it always says so.
     var hasProgressed = false
-    /// Requests whose request line arrived in this round, less those whose headers did: longer headers than the read
-    /// buffer need another round.
-    var headersLeftInRound = 0
+    /// Exchanges in phase `requestLine`.
+    var unfinishedHeaderCount = 0
     /// Something happened that only another round takes up.
     private var needsRound = false
     private var acceptedInRound = 0
@@ -102,12 +101,20 @@ public final class HTTPFrontEnd {
             hasProgressed = false
             needsRound = false
             acceptedInRound = 0
-            headersLeftInRound = 0
             daemon.run()
-            hasProgressed = hasProgressed || headersLeftInRound > 0
-            mustRunAgain = needsRound || (retryingCount > 0 ? hasProgressed : daemon.hasWorkLeft)
+            mustRunAgain =
+                needsRound || (retryingCount > 0 ? hasProgressed || hasUnreadHeaders : daemon.hasWorkLeft)
             rounds += 1
         } while mustRunAgain && rounds < HTTPLimits.roundsPerRunMax
+    }
+
+    /// True when a socket holds more of a request's headers. They took libmicrohttpd's whole read buffer, and only
+    /// the end of them calls us.
+    private var hasUnreadHeaders: Bool {
+        unfinishedHeaderCount > 0
+            && exchanges.contains { exchange in
+                unsafe exchange.phase == .requestLine && exchange.tracked?.hasUnreadBytes == true
+            }
     }
 
     /// Asks the exchanges again that suspended themselves: after a commit.

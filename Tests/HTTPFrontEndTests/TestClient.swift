@@ -56,6 +56,11 @@ final class TestClient {
         descriptor = -1
     }
 
+    /// Says that no more will be sent; answers can still be read.
+    func endSending() {
+        shutdown(descriptor, Int32(SHUT_WR))
+    }
+
     /// Closes with a reset instead of an orderly end.
     func reset() {
         var option = linger(l_onoff: 1, l_linger: 0)

@@ -17,6 +17,8 @@ final class TestHandler: RequestHandler {
     private(set) var polledCount = 0
     private(set) var abandonedCount = 0
     private(set) var waiting: [Exchange] = []
+    /// Called once by the next `handle`.
+    var duringNextHandle: (() -> Void)?
     /// Exchanges whose number is at most this one are durable.
     private var durableNumber: UInt64 = 0
     private var lastNumber: UInt64 = 0
@@ -37,6 +39,8 @@ final class TestHandler: RequestHandler {
     override func handle(_ exchange: Exchange) -> Step {
         let path = exchange.targetText
         handledTargets.append(path)
+        duringNextHandle?()
+        duringNextHandle = nil
         if path.hasPrefix("/poll") || path.hasPrefix("/later") {
             return wait(exchange, .wait)
         } else if path.hasPrefix("/suspend") {
