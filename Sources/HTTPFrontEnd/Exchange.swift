@@ -154,8 +154,9 @@ extension Exchange {
     /// that the target callback gets: then the version does not begin right behind it.
     func isTargetValid(before line: RequestLine) -> Bool {
         guard targetBytes > 0, UInt(bitPattern: unsafe line.version) == targetEndAddress + 1 else { return false }
-        for unsafebyte in unsafe target where byte <= 0x20 || byte == 0x7F {
-            return false
+        for index in 0..<targetBytes {
+            let byte = unsafe target[index]
+            if byte <= 0x20 || byte == 0x7F { return false }
         }
         return true
     }

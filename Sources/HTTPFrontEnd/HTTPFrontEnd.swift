@@ -40,6 +40,8 @@ public final class HTTPFrontEnd {
     /// A request got further in this round, so its connection may go on without a new event. libmicrohttpd knows
     /// that too, but while exchanges are asked again it always says so.
     var hasProgressed = false
+    /// Exchanges in phase `requestLine`.
+    var unfinishedHeaderCount = 0
     /// Something happened that only another round takes up.
     private var needsRound = false
     private var acceptedInRound = 0
@@ -100,9 +102,19 @@ public final class HTTPFrontEnd {
             needsRound = false
             acceptedInRound = 0
             daemon.run()
-            mustRunAgain = needsRound || (retryingCount > 0 ? hasProgressed : daemon.hasWorkLeft)
+            mustRunAgain =
+                needsRound || (retryingCount > 0 ? hasProgressed || hasUnreadHeaders : daemon.hasWorkLeft)
             rounds += 1
         } while mustRunAgain && rounds < HTTPLimits.roundsPerRunMax
+    }
+
+    /// True when a socket holds more of a request's headers. They took libmicrohttpd's whole read buffer, and only
+    /// the end of them calls us.
+    private var hasUnreadHeaders: Bool {
+        unfinishedHeaderCount > 0
+            && exchanges.contains { exchange in
+                unsafe exchange.phase == .requestLine && exchange.tracked?.hasUnreadBytes == true
+            }
     }
 
     /// Asks the exchanges again that suspended themselves: after a commit.

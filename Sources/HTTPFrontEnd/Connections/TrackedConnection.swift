@@ -1,3 +1,5 @@
+import Glibc
+
 /// What the front end knows of one connection, from its started to its closed notification.
 final class TrackedConnection {
     /// What the connection is doing; each phase has its own deadline.
@@ -46,6 +48,12 @@ final class TrackedConnection {
     /// True when no byte of a request is known.
     var isBetweenRequests: Bool {
         phase == .idle || phase == .accepted
+    }
+
+    /// True when the kernel holds bytes that libmicrohttpd has not read.
+    var hasUnreadBytes: Bool {
+        var byte: UInt8 = 0
+        return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
     }
 
     /// True when the phase has lasted longer than it may.

@@ -8,6 +8,7 @@ extension HTTPFrontEnd {
         let exchange = pooledExchange()
         unsafe exchange.begin(target: target, on: connection, tracked)
         tracked.enter(.header, now: now)
+        unfinishedHeaderCount += 1
         return exchange
     }
 
@@ -35,6 +36,7 @@ extension HTTPFrontEnd {
     func requestEnded(_ exchange: Exchange) {
         // The next request may have been read already.
         hasProgressed = true
+        if exchange.phase == .requestLine { unfinishedHeaderCount -= 1 }
         unsafe exchange.tracked?.enter(.idle, now: now)
         let isAbandoned = exchange.isWaiting && exchange.answer == nil
         exchange.connection = nil
@@ -49,6 +51,8 @@ extension HTTPFrontEnd {
 
     private func headersArrived(_ exchange: Exchange, _ line: RequestLine) -> Bool {
         guard let connection = exchange.connection else { return false }
+        exchange.phase = .receiving
+        unfinishedHeaderCount -= 1
         var head = HeaderSummary()
         connection.summarizeHeaders(into: &head)
         exchange.method = unsafe HTTPMethod(text: line.method)
@@ -100,7 +104,6 @@ extension HTTPFrontEnd {
         guard reserve(Int(head.contentLength), for: exchange) else {
             return refuse(exchange, head, .overloadedByBodies)
         }
-        exchange.phase = .receiving
         return true
     }
 

@@ -52,8 +52,9 @@ struct HeaderSummary {
 
     /// Visible ASCII, and at least one.
     private static func isValid(_ name: UnsafeRawBufferPointer) -> Bool {
-        for unsafebyte in unsafe name where byte <= 0x20 || byte >= 0x7F {
-            return false
+        for index in 0..<name.count {
+            let byte = unsafe name[index]
+            if byte <= 0x20 || byte >= 0x7F { return false }
         }
         return unsafe !name.isEmpty
     }
@@ -72,7 +73,8 @@ struct HeaderSummary {
     /// The number, or the largest one if it does not fit.
     private static func decimal(_ digits: UnsafeRawBufferPointer) -> UInt64 {
         var value: UInt64 = 0
-        for unsafebyte in unsafe digits {
+        for index in 0..<digits.count {
+            let byte = unsafe digits[index]
             let (product, overflow) = value.multipliedReportingOverflow(by: 10)
             let (sum, carry) = product.addingReportingOverflow(UInt64(byte &- UInt8(ascii: "0")))
             if overflow || carry { return .max }
