@@ -72,18 +72,18 @@ def test_schemathesis_finds_no_disagreement(documented):
         assert stats(connection)["totals"]["records"] > 100, "hardly any append succeeded"
 
 
-@pytest.mark.parametrize("break_it", [
-    lambda paths: paths["/v1/logs/{log}/records"]["post"]["responses"].pop("201"),
-    lambda paths: paths["/v1/logs/{log}"]["get"]["responses"].pop("404"),
-    lambda paths: paths["/healthz"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["required"].append("missing"),
+@pytest.mark.parametrize("break_it, complaint", [
+    (lambda paths: paths["/v1/logs/{log}/records"]["post"]["responses"].pop("201"), "Received: 201"),
+    (lambda paths: paths["/v1/logs/{log}"]["get"]["responses"].pop("404"), "Received: 404"),
+    (lambda paths: paths["/healthz"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["required"].append("missing"), "Response violates schema"),
 ], ids=["status", "problem-status", "schema"])  # fmt: skip
-def test_schemathesis_would_find_a_disagreement(documented, workspace, break_it):
+def test_schemathesis_would_find_a_disagreement(documented, workspace, break_it, complaint):
     broken = copy.deepcopy(DOCUMENT)
     break_it(broken["paths"])
     contract = workspace / "broken.yaml"
     contract.write_text(yaml.safe_dump(broken))
     ended = run_schemathesis(documented, contract, "--max-failures", "1", "--phases", "examples,fuzzing", "--exclude-method", "HEAD")
-    assert ended.returncode == 1, ended.stdout[-5_000:]
+    assert ended.returncode == 1 and complaint in ended.stdout, ended.stdout[-5_000:] + ended.stderr
 
 
 @pytest.mark.parametrize("path, method", OPERATIONS, ids=[f"{method} {path}" for path, method in OPERATIONS])
