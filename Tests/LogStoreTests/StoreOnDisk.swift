@@ -109,7 +109,7 @@ final class StoreOnDisk {
 
     /// All records from an offset on, as far as the sink's limit goes.
     func read(_ log: String, from: UInt64 = 0, limit: Int = .max) throws -> [[UInt8]] {
-        let slot = try #require(slot(log))
+        let slot = try #require(self.slot(log))
         let sink = CollectingSink(limit: limit)
         let read = store.beginRead(slot, from: RecordOffset(rawValue: from))
         while true {
