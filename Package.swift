@@ -24,11 +24,12 @@ let package = Package(
         .systemLibrary(name: "CMicroHTTPD", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
         .systemLibrary(name: "CISAL", providers: [.apt(["libisal-dev"])]),
 
+        .target(name: "CLinux"),
         .target(name: "URing", dependencies: ["CLibURing"], swiftSettings: shipped),
         .target(name: "LogFormat", dependencies: ["CISAL"], swiftSettings: shipped),
         .target(
             name: "WriteAheadLog",
-            dependencies: ["URing", "LogFormat", .product(name: "Histogram", package: "hdrhistogram-swift")],
+            dependencies: ["CLinux", "URing", "LogFormat", .product(name: "Histogram", package: "hdrhistogram-swift")],
             swiftSettings: shipped),
         .target(name: "LogStore", dependencies: ["WriteAheadLog", "LogFormat"], swiftSettings: shipped),
         .target(name: "HTTPFrontEnd", dependencies: ["CMicroHTTPD"], swiftSettings: shipped),

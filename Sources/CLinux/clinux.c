@@ -1,0 +1,68 @@
+#define _GNU_SOURCE
+#include "clinux.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+int clinux_open_direct_flag(void) { return O_DIRECT; }
+
+int64_t clinux_file_system_type(const char *path) {
+  struct statfs status;
+  if (statfs(path, &status) != 0) return -errno;
+  return (int64_t)(uint32_t)status.f_type;
+}
+
+int64_t clinux_direct_io_alignment(int descriptor) {
+  // The raw call: glibc 2.36 knows statx but not the fields of STATX_DIOALIGN, the kernel's header does.
+  struct statx status = {0};
+  if (syscall(SYS_statx, descriptor, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) != 0) return -errno;
+  if ((status.stx_mask & STATX_DIOALIGN) == 0) return 0;
+  uint32_t memory = status.stx_dio_mem_align, offset = status.stx_dio_offset_align;
+  return memory > offset ? memory : offset;
+}
+
+ssize_t clinux_write_data_sync(int descriptor, const void *bytes, size_t count, off_t offset) {
+  struct iovec vector = {.iov_base = (void *)bytes, .iov_len = count};
+  ssize_t written;
+  do {
+    written = pwritev2(descriptor, &vector, 1, offset, RWF_DSYNC);
+  } while (written < 0 && errno == EINTR);
+  return written < 0 ? -errno : written;
+}
+
+int clinux_eventfd(void) {
+  int descriptor = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return descriptor < 0 ? -errno : descriptor;
+}
+
+uint64_t clinux_memlock_bytes_max(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return UINT64_MAX;
+  return limit.rlim_cur;
+}
+
+uint64_t clinux_raise_descriptor_limit(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}
+
+void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+uint64_t clinux_process_cpu_microseconds(void) {
+  struct rusage usage;
+  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+  uint64_t seconds = (uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec;
+  return seconds * 1000000 + (uint64_t)usage.ru_utime.tv_usec + (uint64_t)usage.ru_stime.tv_usec;
+}

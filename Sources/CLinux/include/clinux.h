@@ -1,0 +1,34 @@
+// Linux calls and constants that Swift's Glibc module hides because it is built without _GNU_SOURCE.
+// Each is one call of the kernel's or the C library's own; nothing is decided here.
+// Every function that can fail returns a negative errno, so that no caller reads errno late.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/// open(2) flag for direct I/O: its value differs between architectures.
+int clinux_open_direct_flag(void);
+
+/// statfs(2): the file system's magic number, or a negative errno.
+int64_t clinux_file_system_type(const char *path);
+
+/// statx(2) with STATX_DIOALIGN: the alignment that direct I/O needs in bytes, 0 where it is not told, or a negative errno.
+int64_t clinux_direct_io_alignment(int descriptor);
+
+/// pwritev2(2) with RWF_DSYNC: bytes written and synced, or a negative errno. Repeats on EINTR.
+ssize_t clinux_write_data_sync(int descriptor, const void *bytes, size_t count, off_t offset);
+
+/// eventfd(2), close-on-exec and non-blocking: the descriptor or a negative errno.
+int clinux_eventfd(void);
+
+/// getrlimit(2) RLIMIT_MEMLOCK: the soft limit in bytes, UINT64_MAX for none.
+uint64_t clinux_memlock_bytes_max(void);
+
+/// getrlimit(2) RLIMIT_NOFILE: the soft limit after it was raised to the hard one.
+uint64_t clinux_raise_descriptor_limit(void);
+
+/// pthread_setname_np(3) for the calling thread; at most 15 bytes.
+void clinux_name_thread(const char *name);
+
+/// CPU time of this process in microseconds (user and system).
+uint64_t clinux_process_cpu_microseconds(void);

@@ -1,0 +1,51 @@
+import Glibc
+
+/// All open connections. Deadlines are looked at in slices, so that a tick stays short with many connections.
+struct ConnectionTable {
+    private var connections: [TrackedConnection] = []
+    /// Where the next slice begins.
+    private var cursor = 0
+
+    var count: Int {
+        connections.count
+    }
+
+    mutating func add(_ connection: TrackedConnection) {
+        connection.index = connections.count
+        connections.append(connection)
+    }
+
+    /// Removes a connection; the last one takes its place and may be looked at one pass later.
+    mutating func remove(_ connection: TrackedConnection) {
+        let last = connections.removeLast()
+        guard last !== connection else { return }
+        last.index = connection.index
+        connections[connection.index] = last
+    }
+
+    /// Cuts the overdue connections of the next slice.
+    mutating func cutOverdue(now: UInt64, limits: HTTPLimits) {
+        let slice = (connections.count + HTTPLimits.ticksPerPass - 1) / HTTPLimits.ticksPerPass
+        for _ in 0..<slice {
+            if cursor >= connections.count { cursor = 0 }
+            let connection = connections[cursor]
+            if connection.isOverdue(now: now, limits: limits) { Self.cut(connection) }
+            cursor += 1
+        }
+    }
+
+    /// Cuts the connections that are between requests.
+    func cutIdle() {
+        for connection in connections where connection.isBetweenRequests {
+            Self.cut(connection)
+        }
+    }
+
+    /// Ends both directions; libmicrohttpd then sees the end of the connection and closes it.
+    private static func cut(_ connection: TrackedConnection) {
+        guard !connection.isCut else { return }
+        connection.isCut = true
+        // ENOTCONN: the client was faster; the closed notification is on its way.
+        shutdown(connection.descriptor, Int32(SHUT_RDWR))
+    }
+}

@@ -1,0 +1,76 @@
+import Glibc
+
+/// What the front end knows of one connection, from its started to its closed notification.
+final class TrackedConnection {
+    /// What the connection is doing; each phase has its own deadline.
+    enum Phase {
+        /// Nothing has arrived since it was accepted.
+        case accepted
+        /// Between two requests.
+        case idle
+        /// The request line is there, the headers are not.
+        case header
+        /// The body is being received or thrown away.
+        case body
+        /// The service has the request: never cut.
+        case handling
+        /// The answer is being read by the client.
+        case answering
+    }
+
+    /// The socket; libmicrohttpd closes it after the closed notification.
+    let descriptor: Int32
+    /// Above the limit: gets a 503.
+    let isSurplus: Bool
+    /// Place in the table.
+    var index = 0
+    private(set) var phase = Phase.accepted
+    /// Clock at the beginning of the phase, in microseconds.
+    private var since: UInt64
+    /// Bytes that earn the phase more time: of the body received so far, or of the answer.
+    var bytes: UInt64 = 0
+    /// `shutdown` was called; the closed notification will come.
+    var isCut = false
+
+    init(descriptor: Int32, isSurplus: Bool, now: UInt64) {
+        self.descriptor = descriptor
+        self.isSurplus = isSurplus
+        since = now
+    }
+
+    /// Begins a phase.
+    func enter(_ phase: Phase, now: UInt64, bytes: UInt64 = 0) {
+        self.phase = phase
+        self.bytes = bytes
+        since = now
+    }
+
+    /// True when no byte of a request is known.
+    var isBetweenRequests: Bool {
+        phase == .idle || phase == .accepted
+    }
+
+    /// True when the kernel holds bytes that libmicrohttpd has not read.
+    var hasUnreadBytes: Bool {
+        var byte: UInt8 = 0
+        return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
+    }
+
+    /// True when the phase has lasted longer than it may.
+    func isOverdue(now: UInt64, limits: HTTPLimits) -> Bool {
+        let seconds: Int
+        switch phase {
+        case .accepted, .header:
+            seconds = limits.headerDeadlineSeconds
+        case .idle:
+            seconds = limits.idleTimeoutSeconds
+        case .body:
+            seconds = limits.bodyDeadlineSeconds + Int(bytes) / limits.bodyRateBytesMin
+        case .answering:
+            seconds = limits.idleTimeoutSeconds + Int(bytes) / limits.bodyRateBytesMin
+        case .handling:
+            return false
+        }
+        return now > since && now - since > UInt64(seconds) * 1_000_000
+    }
+}

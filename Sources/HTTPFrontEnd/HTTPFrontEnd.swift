@@ -1,0 +1,228 @@
+import Glibc
+
+/// The HTTP server: libmicrohttpd driven by its owner's loop.
+///
+/// The owner polls `epollDescriptor`, and calls
+/// - `run` when it is readable, after answers were given, and at once again while `mustRunAgain`,
+/// - `resumeWaiting` after each commit, then `run`,
+/// - `tick` every 100 ms, then `run`.
+///
+/// One thread uses it and everything it hands out. Requests arrive at the `RequestHandler`.
+public final class HTTPFrontEnd {
+    let limits: HTTPLimits
+    let handler: RequestHandler
+    /// The port that was bound.
+    public let listeningPort: UInt16
+    /// Poll it for input. It stays readable while libmicrohttpd has events that `run` has not taken.
+    public private(set) var epollDescriptor: Int32 = -1
+    /// True when `run` is to be called again before sleeping. Waiting exchanges alone do not make it true.
+    public private(set) var mustRunAgain = false
+    /// True after `beginDrain`.
+    public private(set) var isDraining = false
+
+    /// Nil after `stop`.
+    private var daemon: Daemon?
+    private(set) var isStopping = false
+    /// The clock of the current call, in microseconds.
+    private(set) var now: UInt64 = 0
+
+    var connections = ConnectionTable()
+    /// Every exchange ever made; their number is bounded by connections and abandoned exchanges.
+    private var exchanges: [Exchange] = []
+    private var pool: [Exchange] = []
+    /// Exchanges that suspended themselves, for `resumeWaiting`. Entries may be stale.
+    private var suspendedThemselves: [Exchange] = []
+
+    /// Bytes of bodies in memory, and promised by Content-Length.
+    var receivingBytes = 0
+    /// Exchanges in phase `waiting`.
+    private var retryingCount = 0
+    /// A request got further in this round, so its connection may go on without a new event. libmicrohttpd knows
+    /// that too, but while exchanges are asked again it always says so.
+    var hasProgressed = false
+    /// Exchanges in phase `requestLine`.
+    var unfinishedHeaderCount = 0
+    /// Something happened that only another round takes up.
+    private var needsRound = false
+    private var acceptedInRound = 0
+
+    /// Listens on `address`, "127.0.0.1:4437" or "[::1]:4437"; port 0 lets the kernel choose.
+    public init(
+        address: String, limits: HTTPLimits = HTTPLimits(), handler: RequestHandler
+    ) throws(HTTPFrontEndError) {
+        let socket = try ListeningSocket(address: address)
+        self.limits = limits
+        self.handler = handler
+        listeningPort = socket.port
+        guard let daemon = Daemon(listening: socket.take(), limits: limits, frontEnd: self) else {
+            throw .daemonRefused
+        }
+        self.daemon = daemon
+        epollDescriptor = daemon.epollDescriptor
+    }
+
+    deinit {
+        stop()
+    }
+
+    /// Open connections, those included that are only told 503.
+    public var connectionCount: Int {
+        connections.count
+    }
+
+    /// Requests from their first line to the end of their answer, and abandoned ones that were not released.
+    public var openExchangeCount: Int {
+        exchanges.count - pool.count
+    }
+
+    /// True when no exchange is open.
+    public var isIdle: Bool {
+        openExchangeCount == 0
+    }
+
+    /// Requests that the service has and has not answered, and the age of the oldest. Looks at every exchange: for
+    /// statistics.
+    public func waitingExchanges(nowMicroseconds: UInt64) -> (count: Int, oldestMicroseconds: UInt64) {
+        var count = 0
+        var oldest = nowMicroseconds
+        for exchange in exchanges where exchange.isWaiting {
+            count += 1
+            oldest = min(oldest, exchange.waitingSince)
+        }
+        return (count, nowMicroseconds - oldest)
+    }
+
+    /// Lets libmicrohttpd do what can be done now: a few rounds, never blocking.
+    public func run(nowMicroseconds: UInt64) {
+        now = nowMicroseconds
+        guard let daemon else { return }
+        var rounds = 0
+        repeat {
+            hasProgressed = false
+            needsRound = false
+            acceptedInRound = 0
+            daemon.run()
+            mustRunAgain =
+                needsRound || (retryingCount > 0 ? hasProgressed || hasUnreadHeaders : daemon.hasWorkLeft)
+            rounds += 1
+        } while mustRunAgain && rounds < HTTPLimits.roundsPerRunMax
+    }
+
+    /// True when a socket holds more of a request's headers. They took libmicrohttpd's whole read buffer, and only
+    /// the end of them calls us.
+    private var hasUnreadHeaders: Bool {
+        unfinishedHeaderCount > 0
+            && exchanges.contains { exchange in
+                unsafe exchange.phase == .requestLine && exchange.tracked?.hasUnreadBytes == true
+            }
+    }
+
+    /// Asks the exchanges again that suspended themselves: after a commit.
+    public func resumeWaiting() {
+        for exchange in suspendedThemselves where exchange.phase == .suspendedItself {
+            resume(exchange)
+        }
+        suspendedThemselves.removeAll(keepingCapacity: true)
+    }
+
+    /// Cuts connections past their deadlines. Call it every 100 ms: ten calls look at every connection once.
+    public func tick(nowMicroseconds: UInt64) {
+        now = nowMicroseconds
+        connections.cutOverdue(now: now, limits: limits)
+    }
+
+    /// Stops listening and closes connections between requests. Open requests are answered with `Connection: close`.
+    public func beginDrain() {
+        guard let daemon, !isDraining else { return }
+        isDraining = true
+        close(daemon.quiesce())
+        connections.cutIdle()
+        requireRound()
+    }
+
+    /// Closes everything. Exchanges still waiting are abandoned. Later calls do nothing.
+    public func stop() {
+        guard let daemon else { return }
+        isStopping = true
+        for exchange in exchanges where exchange.isSuspended {
+            resume(exchange)
+        }
+        // One round resumes them and ends or answers each, the next sends the answers.
+        for _ in 0..<HTTPLimits.roundsPerRunMax {
+            daemon.run()
+        }
+        self.daemon = nil
+        daemon.stop()
+        mustRunAgain = false
+    }
+}
+
+// Called by exchanges and by the request code.
+extension HTTPFrontEnd {
+    /// Moves an exchange to another phase and counts the retrying ones.
+    func move(_ exchange: Exchange, to phase: Exchange.Phase) {
+        if exchange.phase == .waiting { retryingCount -= 1 }
+        if phase == .waiting { retryingCount += 1 }
+        exchange.phase = phase
+    }
+
+    /// Suspends a waiting exchange from within its handler call.
+    func suspend(_ exchange: Exchange, as phase: Exchange.Phase) {
+        move(exchange, to: phase)
+        exchange.connection?.suspend()
+        if phase == .suspendedItself { suspendedThemselves.append(exchange) }
+    }
+
+    /// Has a suspended exchange asked again in the next round.
+    func resume(_ exchange: Exchange) {
+        move(exchange, to: .waiting)
+        exchange.connection?.resume()
+        requireRound()
+    }
+
+    /// Has `mustRunAgain` say so, within a run and outside.
+    func requireRound() {
+        needsRound = true
+        mustRunAgain = true
+    }
+
+    /// Counts an exchange's body bytes no longer.
+    func unreserve(_ exchange: Exchange) {
+        receivingBytes -= exchange.reservedBytes
+        exchange.reservedBytes = 0
+    }
+
+    /// Gives an exchange back to the pool.
+    func recycle(_ exchange: Exchange) {
+        move(exchange, to: .free)
+        unreserve(exchange)
+        exchange.reset()
+        pool.append(exchange)
+    }
+
+    /// A free exchange.
+    func pooledExchange() -> Exchange {
+        if let exchange = pool.popLast() { return exchange }
+        let exchange = Exchange(frontEnd: self, targetBytesMax: limits.targetBytesMax)
+        exchanges.append(exchange)
+        return exchange
+    }
+}
+
+// Called by libmicrohttpd.
+extension HTTPFrontEnd {
+    func connectionStarted(_ connection: ConnectionHandle) -> TrackedConnection {
+        let tracked = TrackedConnection(
+            descriptor: connection.descriptor, isSurplus: connections.count >= limits.connectionsMax, now: now)
+        connections.add(tracked)
+        acceptedInRound += 1
+        if acceptedInRound >= HTTPLimits.acceptedPerRoundMax { requireRound() }
+        return tracked
+    }
+
+    func connectionClosed(_ connection: TrackedConnection) {
+        connections.remove(connection)
+        // At its limit libmicrohttpd listens again only at the start of the round after a close.
+        requireRound()
+    }
+}

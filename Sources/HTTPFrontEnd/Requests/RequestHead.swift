@@ -1,0 +1,85 @@
+import Glibc
+
+/// The request line as libmicrohttpd split it: NUL-terminated, valid during the handler call.
+@safe struct RequestLine {
+    let method: UnsafePointer<CChar>
+    let version: UnsafePointer<CChar>
+
+    init(method: UnsafePointer<CChar>, version: UnsafePointer<CChar>) {
+        unsafe self.method = unsafe method
+        unsafe self.version = unsafe version
+    }
+
+    /// HTTP/1.0 knows neither Host nor transfer codings.
+    var isHTTP10: Bool {
+        unsafe strcmp(version, "HTTP/1.0") == 0
+    }
+}
+
+/// What one walk over the header lines finds out about framing. libmicrohttpd itself looks only at the first line of
+/// each name, and accepts requests that another server would split elsewhere.
+struct HeaderSummary {
+    var hostCount = 0
+    var contentLengthCount = 0
+    var transferEncodingCount = 0
+    /// Every Transfer-Encoding line says exactly "chunked", as libmicrohttpd understands it.
+    var isChunkedOnly = true
+    /// The first Content-Length; all digits, since libmicrohttpd has refused it otherwise.
+    var contentLength: UInt64 = 0
+    /// The client waits for "100 Continue" before it sends its body.
+    var expectsContinue = false
+    /// A name has a byte that no header name may have.
+    var hasInvalidName = false
+
+    /// Takes one header line in.
+    mutating func note(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
+        if unsafe !Self.isValid(name) { hasInvalidName = true }
+        switch name.count {
+        case 4 where unsafe Self.equal(name, "host"):
+            hostCount += 1
+        case 6 where unsafe Self.equal(name, "expect"):
+            expectsContinue = unsafe expectsContinue || Self.equal(value, "100-continue")
+        case 14 where unsafe Self.equal(name, "content-length"):
+            contentLengthCount += 1
+            if contentLengthCount == 1 { contentLength = unsafe Self.decimal(value) }
+        case 17 where unsafe Self.equal(name, "transfer-encoding"):
+            transferEncodingCount += 1
+            isChunkedOnly = unsafe isChunkedOnly && Self.equal(value, "chunked")
+        default:
+            break
+        }
+    }
+
+    /// Visible ASCII, and at least one.
+    private static func isValid(_ name: UnsafeRawBufferPointer) -> Bool {
+        for index in 0..<name.count {
+            let byte = unsafe name[index]
+            if byte <= 0x20 || byte >= 0x7F { return false }
+        }
+        return unsafe !name.isEmpty
+    }
+
+    /// Compares without regard to ASCII case; `lowercase` has only lower-case letters and hyphens.
+    private static func equal(_ text: UnsafeRawBufferPointer, _ lowercase: StaticString) -> Bool {
+        guard text.count == lowercase.utf8CodeUnitCount else { return false }
+        for index in text.indices {
+            let byte = unsafe text[index]
+            let folded = (0x41...0x5A).contains(byte) ? byte | 0x20 : byte
+            if unsafe folded != lowercase.utf8Start[index] { return false }
+        }
+        return true
+    }
+
+    /// The number, or the largest one if it does not fit.
+    private static func decimal(_ digits: UnsafeRawBufferPointer) -> UInt64 {
+        var value: UInt64 = 0
+        for index in 0..<digits.count {
+            let byte = unsafe digits[index]
+            let (product, overflow) = value.multipliedReportingOverflow(by: 10)
+            let (sum, carry) = product.addingReportingOverflow(UInt64(byte &- UInt8(ascii: "0")))
+            if overflow || carry { return .max }
+            value = sum
+        }
+        return value
+    }
+}

@@ -1,0 +1,83 @@
+import LogFormat
+
+/// Where a frame of a log lies: the first one of that log in its 64 KiB window of the segment.
+struct IndexEntry: Equatable, Sendable {
+    /// The offset of the frame's first record.
+    let offset: RecordOffset
+    /// The frame's place, in bytes from the segment's first byte.
+    let frame: UInt32
+    /// Where the frames of its batch end, in bytes from the segment's first byte.
+    let batchEnd: UInt32
+
+    /// The number of the window that the frame begins in.
+    var window: Int { Int(frame) / LogStoreLimits.indexWindowBytes }
+}
+
+/// A log's part in a sealed segment.
+struct IndexExtent: Equatable, Sendable {
+    /// The position of the segment.
+    let segment: Position
+    /// The first offset of the log in that segment.
+    let first: RecordOffset
+    /// Where its entries begin in the index file, in bytes.
+    let blockStart: UInt32
+    let entryCount: UInt32
+}
+
+/// The sparse index of the segment that durable batches are being added to.
+///
+/// All entries stand in one array in the order of their positions; the entries of one log are chained backwards.
+struct ActiveIndex {
+    private struct Link {
+        let slot: LogSlot
+        /// The entry of the same log before this one; -1 for none.
+        let previous: Int32
+        let entry: IndexEntry
+    }
+
+    /// The position of the segment.
+    let segment: Position
+    private var links: [Link] = []
+
+    init(segment: Position) {
+        self.segment = segment
+    }
+
+    /// Adds a frame, unless its log has one in the same window already. `last` is the log's last entry, updated.
+    mutating func add(_ slot: LogSlot, last: inout Int32, offset: RecordOffset, frame: Position, batchEnd: Position) {
+        let entry = IndexEntry(
+            offset: offset, frame: UInt32(frame - segment), batchEnd: UInt32(batchEnd - segment))
+        if last >= 0, links[Int(last)].entry.window == entry.window { return }
+        links.append(Link(slot: slot, previous: last, entry: entry))
+        last = Int32(links.count - 1)
+    }
+
+    /// The entries of a log from the one that covers `offset` on, in order; empty if the log is not in this segment at
+    /// or before it. `last` is the log's last entry.
+    func entries(last: Int32, covering offset: RecordOffset) -> [IndexEntry] {
+        var found: [IndexEntry] = []
+        var index = last
+        while index >= 0 {
+            let link = links[Int(index)]
+            found.append(link.entry)
+            if link.entry.offset <= offset { return found.reversed() }
+            index = link.previous
+        }
+        return []
+    }
+
+    /// The entries by log, each log's in order: what the index file of the sealed segment holds.
+    func grouped() -> [(slot: LogSlot, entries: [IndexEntry])] {
+        var places: [LogSlot: Int] = [:]
+        var groups: [(slot: LogSlot, entries: [IndexEntry])] = []
+        for link in links {
+            if let place = places[link.slot] {
+                groups[place].entries.append(link.entry)
+            } else {
+                places[link.slot] = groups.count
+                groups.append((link.slot, [link.entry]))
+            }
+        }
+        return groups
+    }
+}

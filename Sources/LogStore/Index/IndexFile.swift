@@ -1,0 +1,129 @@
+import LogFormat
+
+/// The index file of a sealed segment.
+///
+/// On disk, little-endian: magic "ALOGIDX1", u32 version, u32 count of logs, store id, u64 position of the segment,
+/// u64 bytes of the file, u32 zero, u32 CRC32C of the bytes before it and of the table behind it; the table: for each
+/// log u64 log id, u64 first offset, u32 start of its block, u32 count of its entries; the blocks: u32 CRC32C of the
+/// entries, u32 log id's low half, then for each entry u64 offset, u32 place of the frame, u32 end of its batch.
+struct IndexFile {
+    /// One log of the table.
+    struct Row: Equatable {
+        let log: LogID
+        let first: RecordOffset
+        let blockStart: UInt32
+        let entryCount: UInt32
+    }
+
+    private static let magic: [UInt8] = Array("ALOGIDX1".utf8)
+    private static let version: UInt32 = 1
+    static let headerBytes = 56
+    static let rowBytes = 24
+    static let blockHeaderBytes = 8
+    static let entryBytes = 16
+
+    /// The bytes of an index file, and its table.
+    static func encode(
+        storeID: StoreID, segment: Position, logs: [(log: LogID, entries: [IndexEntry])]
+    ) -> (bytes: [UInt8], rows: [Row]) {
+        var rows: [Row] = []
+        var place = headerBytes + logs.count * rowBytes
+        for (log, entries) in logs {
+            rows.append(
+                Row(log: log, first: entries[0].offset, blockStart: UInt32(place), entryCount: UInt32(entries.count)))
+            place += blockHeaderBytes + entries.count * entryBytes
+        }
+        var table = ByteWriter()
+        for row in rows {
+            table.append(row.log.rawValue)
+            table.append(row.first.rawValue)
+            table.append(row.blockStart)
+            table.append(row.entryCount)
+        }
+        var writer = ByteWriter(reservingBytes: place)
+        writer.append(bytes: magic)
+        writer.append(version)
+        writer.append(UInt32(logs.count))
+        writer.append(storeID.first)
+        writer.append(storeID.second)
+        writer.append(segment.rawValue)
+        writer.append(UInt64(place))
+        let crc = unsafe table.bytes.withUnsafeBytes { unsafe CRC32C.checksum($0, continuing: writer.checksum()) }
+        writer.append(crc)
+        writer.append(UInt32(0))
+        writer.append(bytes: table.bytes)
+        for (log, entries) in logs { append(block: entries, of: log, to: &writer) }
+        return (writer.bytes, rows)
+    }
+
+    private static func append(block entries: [IndexEntry], of log: LogID, to writer: inout ByteWriter) {
+        var block = ByteWriter(reservingBytes: entries.count * entryBytes)
+        for entry in entries {
+            block.append(entry.offset.rawValue)
+            block.append(entry.frame)
+            block.append(entry.batchEnd)
+        }
+        writer.append(block.checksum())
+        writer.append(UInt32(truncatingIfNeeded: log.rawValue))
+        writer.append(bytes: block.bytes)
+    }
+
+    /// The table of a whole index file of this store and segment; throws a `FormatError` for anything else.
+    static func rows(
+        decoding bytes: UnsafeRawBufferPointer, storeID: StoreID, segment: Position
+    ) throws(FormatError) -> [Row] {
+        var reader = unsafe ByteReader(bytes)
+        let magic = unsafe try reader.readBytes(Self.magic.count)
+        guard unsafe magic.elementsEqual(Self.magic) else { throw .badMagic }
+        let version: UInt32 = try reader.read()
+        guard version == Self.version else { throw .unsupportedVersion(version) }
+        let count = Int(try reader.read(UInt32.self))
+        let store = StoreID(first: try reader.read(), second: try reader.read())
+        let position: UInt64 = try reader.read()
+        let fileBytes: UInt64 = try reader.read()
+        let covered = reader.offset
+        let crc: UInt32 = try reader.read()
+        _ = try reader.read(UInt32.self)
+        guard store == storeID, position == segment.rawValue, fileBytes == UInt64(bytes.count) else { throw .badLength }
+        let table = unsafe try reader.readBytes(count * rowBytes)
+        let head = unsafe CRC32C.checksum(UnsafeRawBufferPointer(rebasing: bytes[..<covered]))
+        guard unsafe CRC32C.checksum(table, continuing: head) == crc else { throw .checksumMismatch }
+        return unsafe try decode(table, count: count)
+    }
+
+    private static func decode(_ table: UnsafeRawBufferPointer, count: Int) throws(FormatError) -> [Row] {
+        var reader = unsafe ByteReader(table)
+        var rows: [Row] = []
+        rows.reserveCapacity(count)
+        for _ in 0..<count {
+            rows.append(
+                Row(
+                    log: LogID(rawValue: try reader.read()), first: RecordOffset(rawValue: try reader.read()),
+                    blockStart: try reader.read(), entryCount: try reader.read()))
+        }
+        return rows
+    }
+
+    /// The bytes that a block of so many entries takes in the file.
+    static func blockBytes(entryCount: Int) -> Int { blockHeaderBytes + entryCount * entryBytes }
+
+    /// The entries of one log; throws a `FormatError` where the block is damaged or another log's.
+    static func entries(
+        decoding block: UnsafeRawBufferPointer, log: LogID
+    ) throws(FormatError) -> [IndexEntry] {
+        var reader = unsafe ByteReader(block)
+        let crc: UInt32 = try reader.read()
+        let low: UInt32 = try reader.read()
+        guard low == UInt32(truncatingIfNeeded: log.rawValue) else { throw .badLength }
+        let rest = unsafe UnsafeRawBufferPointer(rebasing: block[blockHeaderBytes...])
+        guard unsafe CRC32C.checksum(rest) == crc else { throw .checksumMismatch }
+        var entries: [IndexEntry] = []
+        while reader.remainingBytes > 0 {
+            entries.append(
+                IndexEntry(
+                    offset: RecordOffset(rawValue: try reader.read()), frame: try reader.read(),
+                    batchEnd: try reader.read()))
+        }
+        return entries
+    }
+}

@@ -1,0 +1,13 @@
+/// Every limit of the log store, with its unit and its reason.
+public enum LogStoreLimits {
+    /// Bytes of the longest log name: it fits any file name and stays readable in a URL.
+    public static let logNameBytesMax = 128
+    /// Bytes of the write-ahead log for which one index entry of a log stands: what a read scans through at most.
+    public static let indexWindowBytes = 64 << 10
+    /// Bytes that a read fetches from the disk at once.
+    public static let readBytes = 256 << 10
+    /// Logs that one turn of the loop adds to a checkpoint: well under a millisecond.
+    public static let checkpointLogsPerTurn = 2000
+    /// Bytes of staged and in-flight frames unless configured.
+    public static let pendingBytesDefault = 64 << 20
+}

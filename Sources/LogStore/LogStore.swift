@@ -1,0 +1,118 @@
+import LogFormat
+import WriteAheadLog
+
+/// How a store is opened.
+public struct LogStoreConfiguration: Sendable {
+    public var wal: WriteAheadLogConfiguration
+    /// Bytes of frames that may be staged and in flight together.
+    public var pendingBytesMax = LogStoreLimits.pendingBytesDefault
+    /// Whether an append to a log that is not there makes it.
+    public var autoCreate = true
+
+    public init(wal: WriteAheadLogConfiguration) {
+        self.wal = wal
+    }
+}
+
+/// What an append that was staged will be acknowledged with, once its batch is durable.
+public struct AppendTicket: Equatable, Sendable {
+    public let log: LogSlot
+    public let batch: BatchNumber
+    public let first: RecordOffset
+    public let count: Int
+    public let timestamp: Timestamp
+}
+
+/// What became of an append.
+public enum StoreAppend: Equatable, Sendable {
+    case staged(AppendTicket)
+    /// No room now; there will be after the next commit.
+    case busy
+    case logNotFound
+    /// More than `pendingBytesMax` would be staged and in flight.
+    case pendingLimit
+    /// No further segment can be made.
+    case noSegment(FileError)
+    case poisoned(PoisonCause)
+}
+
+/// Many named logs over one write-ahead log.
+///
+/// Appends are validated against the sequenced state and change it; `publish` makes it durable state, which is all
+/// that reads, listings and summaries see. Everything is called from the loop's thread.
+public final class LogStore {
+    public let configuration: LogStoreConfiguration
+    public let wal: WriteAheadLog
+    var table: LogTable
+    var nextID: LogID
+    var lastTimestamp: Timestamp
+    var pending = PendingFrames()
+    /// Durable records and their bytes over all logs.
+    var recordCount: UInt64 = 0
+    var recordBytes: UInt64 = 0
+    var durableLogCount = 0
+    var activeIndex: ActiveIndex
+    /// Indexes of sealed segments that are not in place on the disk yet.
+    var unwrittenIndexes: [Position: ActiveIndex]
+    var checkpoint: CheckpointBuilder?
+    /// A segment was turned since the last checkpoint was begun.
+    var wantsCheckpoint = false
+    /// Reads that wait for the disk.
+    var reads: [UInt64: RangeRead] = [:]
+    var nextReadNumber: UInt64 = 1
+    let clock: any LogClock
+
+    /// Opens the store in its data directory and recovers it. Must be called on the loop's thread.
+    public static func open(
+        _ configuration: LogStoreConfiguration, fileSystem: any FileSystem = PosixFileSystem(),
+        clock: any LogClock = SystemClock()
+    ) throws(WriteAheadLogError) -> LogStore {
+        let replay = StoreReplay(directory: configuration.wal.directory, fileSystem: fileSystem)
+        let wal = try WriteAheadLog.open(configuration.wal, fileSystem: fileSystem, clock: clock, visitor: replay)
+        return LogStore(configuration, wal, replay, clock)
+    }
+
+    private init(
+        _ configuration: LogStoreConfiguration, _ wal: WriteAheadLog, _ replay: StoreReplay, _ clock: any LogClock
+    ) {
+        self.configuration = configuration
+        self.wal = wal
+        self.clock = clock
+        table = replay.table
+        nextID = replay.nextID
+        lastTimestamp = replay.lastTimestamp
+        activeIndex = replay.activeIndex ?? ActiveIndex(segment: wal.active.position)
+        unwrittenIndexes = [:]
+        for index in 0..<table.count {
+            let state = table[LogSlot(index: Int32(index))]
+            recordCount += state.durableNext.rawValue - state.first.rawValue
+            recordBytes += state.bytes
+        }
+        durableLogCount = table.count
+        // The epoch's batch may have begun a new segment.
+        if activeIndex.segment != wal.active.position { sealActiveIndex(next: wal.active.position) }
+        for (segment, bytes) in replay.lostIndexes { wal.writeIndex(bytes, of: segment) }
+        wantsCheckpoint = wal.segments.count > 1
+    }
+
+    /// The slot of a durable log.
+    public func slot(named name: UnsafeRawBufferPointer) -> LogSlot? {
+        guard let slot = unsafe table.slot(named: name), table[slot].isDurable else { return nil }
+        return slot
+    }
+
+    public func summary(_ slot: LogSlot) -> LogSummary { table.summary(slot) }
+
+    /// Durable logs in the order of their names, and the name to go on after if there are more.
+    public func list(prefix: [UInt8], after: [UInt8]?, limit: Int) -> (logs: [LogSummary], nextAfter: [UInt8]?) {
+        table.list(prefix: prefix, after: after, limit: limit)
+    }
+
+    /// Durable logs, records and bytes of records.
+    public var totals: (logs: Int, records: UInt64, bytes: UInt64) { (durableLogCount, recordCount, recordBytes) }
+
+    /// Seals the log and waits until everything is durable. The owner has stopped appending.
+    public func close(deadlineMicroseconds: Int64) -> Bool {
+        wal.finish(deadlineMicroseconds: deadlineMicroseconds)
+    }
+}

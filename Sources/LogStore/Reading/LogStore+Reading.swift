@@ -1,0 +1,149 @@
+import LogFormat
+import WriteAheadLog
+
+extension LogStore {
+    /// Begins a read of the durable records from an offset on.
+    public func beginRead(_ slot: LogSlot, from offset: RecordOffset) -> RangeRead {
+        let tail = table[slot].durableNext
+        return RangeRead(log: slot, from: max(offset, table[slot].first), tail: max(tail, offset))
+    }
+
+    /// Goes on with a read: gives records to the sink until it has enough, the tail is reached, or the disk is needed.
+    public func step(_ read: RangeRead, into sink: RecordSink) -> ReadProgress {
+        precondition(read.fetch == .none, "a read was stepped while the disk reads for it")
+        if read.fetchError != 0 {
+            return .failed(FileError(operation: "read", path: "a segment", code: -read.fetchError))
+        }
+        let tail = table[read.log].durableNext
+        while read.next < min(read.tail, tail) {
+            if read.entries.isEmpty {
+                if let progress = locate(read) { return progress }
+                continue
+            }
+            switch scan(read, sink) {
+            case .goOn: continue
+            case .enough: return .finished
+            case .needs(let position, let bytes): return fetchData(read, at: position, bytes: bytes)
+            case .damaged(let position): return .damaged(position: position)
+            }
+        }
+        return .finished
+    }
+
+    /// The read that this ended disk read was for, to be stepped again; nil if it was cancelled.
+    public func readEnded(number: UInt64, result: Int32) -> RangeRead? {
+        guard let read = reads.removeValue(forKey: number) else {
+            preconditionFailure("a disk read ended that nobody waits for")
+        }
+        wal.endRead(read.descriptor)
+        defer { read.fetch = .none }
+        switch read.fetch {
+        case .none: preconditionFailure("a disk read ended that the read did not begin")
+        case .data(let start):
+            read.bufferStart = start
+            read.bufferBytes = max(0, Int(result))
+            read.fetchError = min(0, result)
+        case .index(let extent): takeIndex(read, extent, result)
+        }
+        return read.isCancelled ? nil : read
+    }
+
+    /// The client is gone: the read is forgotten when its disk read has ended.
+    public func cancel(_ read: RangeRead) {
+        read.isCancelled = true
+    }
+
+    /// Finds the index entries that cover the next offset. Nil when they are there.
+    private func locate(_ read: RangeRead) -> ReadProgress? {
+        let state = table[read.log]
+        let active = activeIndex.entries(last: state.lastActiveEntry, covering: read.next)
+        if !active.isEmpty { return begin(read, activeIndex.segment, active) }
+        guard let extent = state.extents.last(where: { $0.first <= read.next }) else {
+            return .damaged(position: activeIndex.segment)
+        }
+        // The same segment again would find the same again: what should be in it is not.
+        if read.segment?.position == extent.segment { return .damaged(position: extent.segment) }
+        if let unwritten = unwrittenIndexes[extent.segment] {
+            return begin(read, extent.segment, unwritten.entries(of: read.log, covering: read.next))
+        }
+        return fetchIndex(read, extent)
+    }
+
+    private func begin(_ read: RangeRead, _ position: Position, _ entries: [IndexEntry]) -> ReadProgress? {
+        guard let segment = wal.segment(containing: position), !entries.isEmpty else {
+            return .damaged(position: position)
+        }
+        read.segment = segment
+        read.entries = entries
+        read.entryIndex = 0
+        read.cursor = nil
+        return nil
+    }
+
+    private func fetchIndex(_ read: RangeRead, _ extent: IndexExtent) -> ReadProgress {
+        let bytes = IndexFile.blockBytes(entryCount: Int(extent.entryCount))
+        read.reserve(max(bytes, LogStoreLimits.readBytes), alignment: wal.engine.blockBytes)
+        do throws(FileError) {
+            let target = unsafe UnsafeMutableRawBufferPointer(rebasing: read.buffer[..<bytes])
+            read.descriptor = unsafe try wal.beginIndexRead(
+                extent.segment, at: UInt64(extent.blockStart), into: target, number: nextReadNumber)
+        } catch {
+            return .failed(error)
+        }
+        wait(read, for: .index(extent))
+        return .waiting
+    }
+
+    /// Takes the entries that were read. A damaged index only costs time: the segment is scanned from its first batch.
+    private func takeIndex(_ read: RangeRead, _ extent: IndexExtent, _ result: Int32) {
+        let bytes = IndexFile.blockBytes(entryCount: Int(extent.entryCount))
+        var entries: [IndexEntry] = []
+        if Int(result) == bytes {
+            let block = unsafe UnsafeRawBufferPointer(rebasing: read.buffer[..<bytes])
+            entries = (unsafe try? IndexFile.entries(decoding: block, log: table[read.log].id)) ?? []
+        }
+        if let covering = entries.lastIndex(where: { $0.offset <= read.next }) { entries.removeFirst(covering) }
+        if entries.isEmpty, let segment = wal.segment(containing: extent.segment) {
+            let start = segment.firstBatchPosition
+            read.segment = segment
+            read.entries = [IndexEntry(offset: extent.first, frame: UInt32(start - segment.position), batchEnd: 0)]
+            read.entryIndex = 0
+            read.cursor = .batch(start)
+            return
+        }
+        _ = begin(read, extent.segment, entries)
+    }
+
+    private func fetchData(_ read: RangeRead, at position: Position, bytes: Int) -> ReadProgress {
+        guard let segment = read.segment else { preconditionFailure("data was wanted of no segment") }
+        let block = wal.engine.blockBytes
+        let start = segment.position + (position - segment.position) / block * block
+        let wanted = roundedUp(max(LogStoreLimits.readBytes, position - start + bytes), to: block)
+        let count = min(wanted, segment.limit - start)
+        guard position - start + bytes <= count else { return .damaged(position: position) }
+        read.reserve(count, alignment: block)
+        do throws(FileError) {
+            let target = unsafe UnsafeMutableRawBufferPointer(rebasing: read.buffer[..<count])
+            read.descriptor = unsafe try wal.beginRead(segment, at: start, into: target, number: nextReadNumber)
+        } catch {
+            return .failed(error)
+        }
+        wait(read, for: .data(start))
+        return .waiting
+    }
+
+    private func wait(_ read: RangeRead, for fetch: RangeRead.Fetch) {
+        read.fetch = fetch
+        reads[nextReadNumber] = read
+        nextReadNumber += 1
+    }
+}
+
+extension ActiveIndex {
+    /// The entries of a log whose chain has ended already, from the one that covers `offset` on.
+    func entries(of slot: LogSlot, covering offset: RecordOffset) -> [IndexEntry] {
+        guard let group = grouped().first(where: { $0.slot == slot }) else { return [] }
+        guard let covering = group.entries.lastIndex(where: { $0.offset <= offset }) else { return [] }
+        return Array(group.entries[covering...])
+    }
+}

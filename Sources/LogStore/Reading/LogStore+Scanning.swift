@@ -1,0 +1,121 @@
+import LogFormat
+import WriteAheadLog
+
+/// What looking at one frame or batch header led to.
+enum ScanStep: Equatable {
+    case goOn
+    /// The sink wants no more.
+    case enough
+    /// So many bytes from this position on must come from the disk.
+    case needs(Position, bytes: Int)
+    case damaged(Position)
+}
+
+extension LogStore {
+    /// Looks at the cursor's frame or batch header and moves on: to the next one in the entry's window, to the next
+    /// entry, or to the next segment.
+    func scan(_ read: RangeRead, _ sink: RecordSink) -> ScanStep {
+        guard let segment = read.segment else { preconditionFailure("a scan without a segment") }
+        let entry = read.entries[read.entryIndex]
+        let cursor =
+            read.cursor
+            ?? .frame(segment.position + Int(entry.frame), batchEnd: segment.position + Int(entry.batchEnd))
+        read.cursor = cursor
+        switch cursor {
+        case .batch(let position): return scanBatch(read, segment, position)
+        case .frame(let position, let batchEnd):
+            guard position < batchEnd else {
+                moveToBatch(read, segment, behind: batchEnd)
+                return .goOn
+            }
+            if isBehindWindow(read, segment, position) { return moveToNextEntry(read, position) }
+            return scanFrame(read, sink, position, batchEnd)
+        }
+    }
+
+    private func scanFrame(_ read: RangeRead, _ sink: RecordSink, _ position: Position, _ batchEnd: Position)
+        -> ScanStep
+    {
+        guard let head = unsafe bytes(read, at: position, count: FrameHeader.byteCount) else {
+            return .needs(position, bytes: FrameHeader.byteCount)
+        }
+        guard let header = unsafe try? FrameHeader(decoding: head) else { return .damaged(position) }
+        let byteCount = Int(header.byteCount)
+        guard byteCount <= batchEnd - position else { return .damaged(position) }
+        let end = header.firstOffset + Int(header.recordCount)
+        if header.kind == .append, header.logID == table[read.log].id, end > read.next {
+            guard header.firstOffset <= read.next else { return .damaged(position) }
+            guard let bytes = unsafe bytes(read, at: position, count: byteCount) else {
+                return .needs(position, bytes: byteCount)
+            }
+            // The frame's checksum is checked at every read.
+            guard let frame = unsafe try? FrameView(checking: bytes) else { return .damaged(position) }
+            guard deliver(frame, read, sink) else { return .enough }
+        }
+        read.cursor = .frame(position + byteCount, batchEnd: batchEnd)
+        return .goOn
+    }
+
+    /// Gives the records of a frame from the next offset on to the sink; false if it had enough.
+    private func deliver(_ frame: FrameView, _ read: RangeRead, _ sink: RecordSink) -> Bool {
+        var takesMore = true
+        let first = frame.header.firstOffset
+        let timestamp = frame.header.timestamp
+        unsafe frame.forEachRecord(from: read.next - first) { index, record in
+            let offset = first + index
+            guard offset < read.tail, unsafe sink.take(offset: offset, timestamp: timestamp, record: record) else {
+                takesMore = false
+                return false
+            }
+            read.next = offset + 1
+            return true
+        }
+        return takesMore
+    }
+
+    private func scanBatch(_ read: RangeRead, _ segment: Segment, _ position: Position) -> ScanStep {
+        if isBehindWindow(read, segment, position) || segment.limit - position < BatchHeader.byteCount {
+            return moveToNextEntry(read, position)
+        }
+        guard let head = unsafe bytes(read, at: position, count: BatchHeader.byteCount) else {
+            return .needs(position, bytes: BatchHeader.byteCount)
+        }
+        guard let header = unsafe try? BatchView.header(at: head), header.storeID == wal.storeID,
+            header.position == position
+        else { return moveToNextEntry(read, position) }
+        read.cursor = .frame(position + BatchHeader.byteCount, batchEnd: position + Int(header.byteCount))
+        return .goOn
+    }
+
+    private func moveToBatch(_ read: RangeRead, _ segment: Segment, behind end: Position) {
+        let block = Int(segment.header.blockBytes)
+        read.cursor = .batch(segment.position + roundedUp(end - segment.position, to: block))
+    }
+
+    /// Whether the log's next frame has an entry of its own from here on. An entry that stands for a whole segment (its
+    /// index was damaged) has no window.
+    private func isBehindWindow(_ read: RangeRead, _ segment: Segment, _ position: Position) -> Bool {
+        let entry = read.entries[read.entryIndex]
+        return entry.batchEnd > 0 && (position - segment.position) / LogStoreLimits.indexWindowBytes > entry.window
+    }
+
+    private func moveToNextEntry(_ read: RangeRead, _ position: Position) -> ScanStep {
+        read.cursor = nil
+        read.entryIndex += 1
+        guard read.entryIndex < read.entries.count else {
+            // What comes next is in a later segment.
+            read.entries = []
+            return .goOn
+        }
+        return read.entries[read.entryIndex].offset == read.next ? .goOn : .damaged(position)
+    }
+
+    /// The bytes at a place, from the batches in memory or from what was read from the disk; nil if `count` are not there.
+    private func bytes(_ read: RangeRead, at position: Position, count: Int) -> UnsafeRawBufferPointer? {
+        if let (start, batch) = unsafe wal.recentBatch(containing: position) {
+            let rest = unsafe UnsafeRawBufferPointer(rebasing: batch[(position - start)...])
+            return unsafe rest.count >= count ? rest : nil
+        }
+        return unsafe read.buffered(at: position, count: count)
+    }
+}

@@ -1,0 +1,96 @@
+import Glibc
+import LogFormat
+import WriteAheadLog
+
+/// Takes the records of a read, in the order of their offsets. Subclass it.
+open class RecordSink {
+    public init() {}
+
+    /// Takes a record; its bytes are valid during the call only. False ends the read: the record was not taken.
+    open func take(offset: RecordOffset, timestamp: Timestamp, record: UnsafeRawBufferPointer) -> Bool {
+        preconditionFailure("a sink takes records")
+    }
+}
+
+/// Where a read stands after a step.
+public enum ReadProgress: Equatable {
+    /// The tail was reached, or the sink had enough.
+    case finished
+    /// A disk read is under way: step again when it has ended.
+    case waiting
+    /// A record that was acknowledged is not there as it was written, near this position.
+    case damaged(position: Position)
+    case failed(FileError)
+}
+
+/// One read of a log's records from an offset to the durable tail at its beginning.
+///
+/// It goes from index entry to index entry: each says where the first frame of the log lies in a window of the write-
+/// ahead log, and only that window is scanned for further ones.
+@safe
+public final class RangeRead {
+    /// What the disk read under way brings.
+    enum Fetch: Equatable {
+        case none
+        /// The entries of this log in a sealed segment.
+        case index(IndexExtent)
+        /// Bytes of a segment from this position on.
+        case data(Position)
+    }
+
+    public let log: LogSlot
+    /// The offset behind the last record that the sink took.
+    public internal(set) var next: RecordOffset
+    /// The durable tail when the read began: it ends there.
+    public let tail: RecordOffset
+    /// The segment that the entries are of.
+    var segment: Segment?
+    /// The entries of the log in that segment from the one that covers `next` on, and the one that is being scanned.
+    var entries: [IndexEntry] = []
+    var entryIndex = 0
+    /// The next frame or batch to look at; nil to begin with the entry.
+    var cursor: Cursor?
+    var fetch = Fetch.none
+    /// The descriptor that the disk read under way counts on.
+    var descriptor: Int32 = -1
+    /// An error of the last disk read, negative errno; 0 for none.
+    var fetchError: Int32 = 0
+    var isCancelled = false
+    /// What was read from the disk: block-aligned memory, filled from `bufferStart` on.
+    private(set) var buffer = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
+    var bufferStart = Position.zero
+    var bufferBytes = 0
+
+    init(log: LogSlot, from: RecordOffset, tail: RecordOffset) {
+        self.log = log
+        self.next = from
+        self.tail = tail
+    }
+
+    deinit { unsafe free(buffer.baseAddress) }
+
+    /// Room for so many bytes; what was there is lost.
+    func reserve(_ bytes: Int, alignment: Int) {
+        bufferBytes = 0
+        if unsafe buffer.count >= bytes { return }
+        unsafe free(buffer.baseAddress)
+        var address: UnsafeMutableRawPointer?
+        let code = unsafe posix_memalign(&address, alignment, bytes)
+        precondition(code == 0, "no memory for \(bytes) bytes of a read")
+        unsafe buffer = UnsafeMutableRawBufferPointer(start: address, count: bytes)
+    }
+
+    /// The bytes in the buffer from a position on, if at least `count` are there.
+    func buffered(at position: Position, count: Int) -> UnsafeRawBufferPointer? {
+        guard bufferBytes > 0, position >= bufferStart, position - bufferStart + count <= bufferBytes else {
+            return nil
+        }
+        return unsafe UnsafeRawBufferPointer(rebasing: buffer[(position - bufferStart)..<bufferBytes])
+    }
+
+    /// A place in a segment: a frame of a batch that ends at `batchEnd`, or a batch's header.
+    enum Cursor: Equatable {
+        case frame(Position, batchEnd: Position)
+        case batch(Position)
+    }
+}

@@ -1,0 +1,79 @@
+import LogFormat
+
+/// Where a scan of the write-ahead log may begin: the first batch of a segment, and the chain before it.
+public struct ScanAnchor: Equatable, Sendable {
+    /// The position of the segment's first byte.
+    public let segment: Position
+    public let chain: ChainState
+}
+
+/// A summary of what the batches up to a place said, so that a start need not read them again.
+///
+/// On disk, little-endian: magic "ALOGCKP1", u32 version, u32 zero, store id, u64 segment of the anchor, u64 number,
+/// u32 checksum and u32 epoch of the last batch before that segment, u64 number of the last batch covered, u64 bytes
+/// of the payload, the payload, u32 CRC32C over everything before it.
+struct Checkpoint {
+    private static let magic: [UInt8] = Array("ALOGCKP1".utf8)
+    private static let version: UInt32 = 1
+    static let headerBytes = 72
+
+    let storeID: StoreID
+    let anchor: ScanAnchor
+    /// The last batch that was durable when the checkpoint was finished. The payload may already hold what the batches
+    /// from the anchor up to here say; the owner replays them all the same, and must take it twice without harm.
+    let through: BatchNumber
+    let payload: [UInt8]
+
+    func encoded() -> [UInt8] {
+        var writer = ByteWriter()
+        writer.append(bytes: Self.magic)
+        writer.append(Self.version)
+        writer.append(UInt32(0))
+        writer.append(storeID.first)
+        writer.append(storeID.second)
+        writer.append(anchor.segment.rawValue)
+        writer.append(anchor.chain.number.rawValue)
+        writer.append(anchor.chain.crc)
+        writer.append(anchor.chain.epoch.rawValue)
+        writer.append(through.rawValue)
+        writer.append(UInt64(payload.count))
+        writer.append(bytes: payload)
+        writer.append(writer.checksum())
+        return writer.bytes
+    }
+
+    init(storeID: StoreID, anchor: ScanAnchor, through: BatchNumber, payload: [UInt8]) {
+        self.storeID = storeID
+        self.anchor = anchor
+        self.through = through
+        self.payload = payload
+    }
+
+    /// Throws a `FormatError` for anything but a whole checkpoint of this version.
+    init(decoding bytes: UnsafeRawBufferPointer) throws(FormatError) {
+        guard bytes.count >= Self.headerBytes + 4 else {
+            throw .truncated(needed: Self.headerBytes + 4, available: bytes.count)
+        }
+        guard unsafe bytes.prefix(Self.magic.count).elementsEqual(Self.magic) else { throw .badMagic }
+        let covered = bytes.count - 4
+        var reader = unsafe ByteReader(bytes)
+        unsafe _ = try reader.readBytes(Self.magic.count)
+        let version = try reader.read(UInt32.self)
+        guard version == Self.version else { throw .unsupportedVersion(version) }
+        guard
+            unsafe CRC32C.checksum(UnsafeRawBufferPointer(rebasing: bytes[..<covered]))
+                == bytes.loadUnaligned(fromByteOffset: covered, as: UInt32.self)
+        else { throw .checksumMismatch }
+        _ = try reader.read(UInt32.self)
+        storeID = StoreID(first: try reader.read(), second: try reader.read())
+        let segment = Position(rawValue: try reader.read(UInt64.self))
+        let number = BatchNumber(rawValue: try reader.read(UInt64.self))
+        let crc = try reader.read(UInt32.self)
+        let epoch = Epoch(rawValue: try reader.read(UInt32.self))
+        anchor = ScanAnchor(segment: segment, chain: ChainState(number: number, crc: crc, epoch: epoch))
+        through = BatchNumber(rawValue: try reader.read(UInt64.self))
+        let payloadBytes = try reader.read(UInt64.self)
+        guard payloadBytes == UInt64(covered - Self.headerBytes) else { throw .badLength }
+        payload = unsafe Array(bytes[Self.headerBytes..<covered])
+    }
+}

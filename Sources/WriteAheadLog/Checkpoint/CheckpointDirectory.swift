@@ -1,0 +1,54 @@
+import Glibc
+import LogFormat
+
+/// The checkpoint files of a data directory: newest first wins, the last two are kept.
+struct CheckpointDirectory: Sendable {
+    let directory: DataDirectory
+    let fileSystem: any FileSystem
+
+    /// The newest checkpoint that is whole, and the names of newer ones that are not.
+    func newest() throws(WriteAheadLogError) -> (checkpoint: Checkpoint?, ignored: [String]) {
+        var ignored: [String] = []
+        for name in try names().reversed() {
+            let contents = try accessing { () throws(FileError) in
+                try fileSystem.contents("\(directory.checkpointsPath)/\(name)")
+            }
+            do throws(FormatError) {
+                return (try decode(contents ?? []), ignored)
+            } catch {
+                if case .unsupportedVersion = error {
+                    throw .unsupported(file: "checkpoint/\(name)", what: error.description)
+                }
+                ignored.append(name)
+            }
+        }
+        return (nil, ignored)
+    }
+
+    /// Makes a checkpoint durable, then removes those older than the last two.
+    func write(_ checkpoint: Checkpoint) throws(FileError) {
+        let name = DataDirectory.checkpointName(checkpoint.through)
+        try fileSystem.replace(directory.checkpointsPath, name, with: checkpoint.encoded())
+        let all = try list()
+        for old in all.dropLast(WriteAheadLogLimits.checkpointCountKept) {
+            try fileSystem.remove("\(directory.checkpointsPath)/\(old)")
+        }
+    }
+
+    private func names() throws(WriteAheadLogError) -> [String] {
+        try accessing { () throws(FileError) in try list() }
+    }
+
+    private func list() throws(FileError) -> [String] {
+        try fileSystem.list(directory.checkpointsPath).filter { DataDirectory.number(of: $0, ending: ".ckpt") != nil }
+    }
+
+    private func decode(_ bytes: [UInt8]) throws(FormatError) -> Checkpoint {
+        let result: Result<Checkpoint, FormatError> = unsafe bytes.withUnsafeBytes { buffer in
+            do throws(FormatError) { return .success(unsafe try Checkpoint(decoding: buffer)) } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+}

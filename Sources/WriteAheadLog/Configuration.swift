@@ -1,0 +1,52 @@
+/// Which engine is wanted.
+public enum EngineChoice: String, Sendable, CaseIterable {
+    /// io_uring where the kernel lets us, else syscalls.
+    case auto
+    case ioURing = "io_uring"
+    case syscalls
+}
+
+/// Which write mode is wanted.
+public enum ModeChoice: String, Sendable, CaseIterable {
+    /// Direct where the file system takes it and honours its sync, else buffered.
+    case auto
+    case direct
+    case buffered
+}
+
+/// How a write-ahead log is opened.
+public struct WriteAheadLogConfiguration: Sendable {
+    /// The data directory; it is made if it is missing.
+    public var directory: String
+    /// Bytes of the segments that are made from now on; a multiple of 1 MiB.
+    public var segmentBytes = WriteAheadLogLimits.segmentBytesDefault
+    /// Bytes of the largest batch, which bounds the largest frame.
+    public var batchBytesMax = WriteAheadLogLimits.batchBytesDefault
+    /// Microseconds that the first frame of a batch waits for company; 0 never waits.
+    public var lingerMicroseconds: Int64 = 0
+    public var engine = EngineChoice.auto
+    public var mode = ModeChoice.auto
+    /// Accept file systems on which a sync may do nothing (tmpfs, overlayfs).
+    public var allowsUnsafeFileSystem = false
+
+    public init(directory: String) {
+        self.directory = directory
+    }
+
+    /// Throws where the sizes contradict each other. `blockBytes` is what the disk asks for.
+    func check(blockBytes: Int) throws(WriteAheadLogError) {
+        guard batchBytesMax >= 4 * blockBytes, batchBytesMax <= WriteAheadLogLimits.batchBytesMax else {
+            throw .configuration(
+                "a batch of \(batchBytesMax) bytes is not between \(4 * blockBytes) and \(WriteAheadLogLimits.batchBytesMax)"
+            )
+        }
+        guard segmentBytes % (1 << 20) == 0, segmentBytes <= WriteAheadLogLimits.segmentBytesMax else {
+            throw .configuration(
+                "a segment of \(segmentBytes) bytes is not a multiple of 1 MiB up to \(WriteAheadLogLimits.segmentBytesMax)"
+            )
+        }
+        guard segmentBytes >= batchBytesMax + 2 * blockBytes else {
+            throw .configuration("a segment of \(segmentBytes) bytes cannot hold a batch of \(batchBytesMax) bytes")
+        }
+    }
+}

@@ -1,0 +1,45 @@
+/// Something that happened while the loop slept or worked.
+public enum DeviceEvent: Equatable, Sendable {
+    /// The commit write ended: bytes written, or a negative errno.
+    case written(Int32)
+    /// The sync behind the commit write ended: 0, or a negative errno.
+    case synced(Int32)
+    /// The read with this number ended: bytes read, or a negative errno.
+    case read(number: UInt64, result: Int32)
+    /// A watched descriptor has something to read.
+    case readable(source: Int)
+}
+
+/// The asynchronous side of a disk, and the one place where the loop sleeps.
+///
+/// Everything is called from the loop's thread. At most one commit write is under way; its buffer stays untouched
+/// until its events have come.
+public protocol LogDevice: AnyObject {
+    /// Makes this open file the target of the commit writes that follow.
+    func target(_ descriptor: Int32) throws
+    /// Starts one commit write of the staging buffer with this index. In the direct mode one `.written` follows and
+    /// says that the bytes are durable; in the buffered mode `.written`, then `.synced`.
+    func write(_ bytes: UnsafeRawBufferPointer, stagingIndex: Int, at fileOffset: UInt64)
+    /// Starts a read; `.read(number:result:)` follows. The buffer belongs to the device until then.
+    func read(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at fileOffset: UInt64, number: UInt64)
+    /// Reports `.readable(source:)` whenever the descriptor has something to read.
+    func watch(_ descriptor: Int32, source: Int)
+    /// Hands what was started to the kernel without waiting.
+    func submit()
+    /// Hands over what was started, waits for an event or the time (nil: no limit, 0: not at all), adds the events.
+    func wait(timeoutMicroseconds: Int64?, into events: inout [DeviceEvent])
+}
+
+/// How the commit writes reach the disk.
+public enum WriteMode: String, Sendable {
+    /// O_DIRECT with RWF_DSYNC: one request, one flush.
+    case direct
+    /// Through the page cache, with an fdatasync behind.
+    case buffered
+}
+
+/// Who carries the calls to the kernel.
+public enum EngineKind: String, Sendable {
+    case ioURing = "io_uring"
+    case syscalls
+}

@@ -1,0 +1,92 @@
+import CLinux
+import Glibc
+
+/// What was found out about the data directory's disk, and what follows from it.
+struct DiskProbe {
+    private static let fuse: Int64 = 0x6573_5546
+    /// File systems whose sync may make nothing durable: memory, and overlays, which can be mounted `volatile`.
+    private static let unsafeKinds: [Int64: String] = [
+        0x0102_1994: "tmpfs", 0x8584_58f6: "ramfs", 0x794c_7630: "overlayfs",
+    ]
+
+    let mode: WriteMode
+    /// Why this mode, as a clause.
+    let reason: String
+    /// Bytes of a block: what every commit write is aligned to.
+    let blockBytes: Int
+
+    /// Throws for a file system that is not safe, and for a direct mode that was asked for and is refused.
+    init(_ configuration: WriteAheadLogConfiguration, _ directory: DataDirectory) throws(WriteAheadLogError) {
+        let kind = unsafe directory.path.withCString { unsafe clinux_file_system_type($0) }
+        guard kind >= 0 else {
+            throw .file(FileError(operation: "statfs", path: directory.path, code: Int32(-kind)))
+        }
+        if let name = Self.unsafeKinds[kind], !configuration.allowsUnsafeFileSystem {
+            throw .unsafeFileSystem(directory: directory.path, kind: name)
+        }
+        let direct = Self.tryDirect(directory)
+        blockBytes = max(WriteAheadLogLimits.blockBytesMin, direct.alignmentBytes)
+        switch configuration.mode {
+        case .buffered:
+            (mode, reason) = (.buffered, "buffered writes were asked for")
+        case .direct:
+            guard direct.errorCode == 0 else {
+                throw .engine("direct I/O was asked for and refused: \(errnoSentence(direct.errorCode))")
+            }
+            (mode, reason) = (.direct, "direct I/O was asked for")
+        case .auto where kind == Self.fuse:
+            (mode, reason) = (.buffered, "on FUSE a direct write with RWF_DSYNC reaches no flush")
+        case .auto where direct.errorCode != 0:
+            (mode, reason) = (.buffered, "direct I/O is refused: \(errnoSentence(direct.errorCode))")
+        case .auto:
+            (mode, reason) = (.direct, "the file system takes direct I/O")
+        }
+    }
+
+    /// Writes one aligned block past the page cache to a file of its own.
+    private static func tryDirect(_ directory: DataDirectory) -> (errorCode: Int32, alignmentBytes: Int) {
+        let path = "\(directory.path)/probe.tmp"
+        let flags = O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | clinux_open_direct_flag()
+        let descriptor = unsafe open(path, flags, 0o640)
+        guard descriptor >= 0 else { return (errno, 0) }
+        defer {
+            close(descriptor)
+            unsafe _ = unlink(path)
+        }
+        let told = clinux_direct_io_alignment(descriptor)
+        let alignment = max(WriteAheadLogLimits.blockBytesMin, told > 0 ? Int(told) : 0)
+        var block: UnsafeMutableRawPointer?
+        guard unsafe posix_memalign(&block, alignment, alignment) == 0, let block = unsafe block else {
+            return (ENOMEM, 0)
+        }
+        defer { unsafe free(block) }
+        unsafe _ = memset(block, 0, alignment)
+        let written = unsafe clinux_write_data_sync(descriptor, block, alignment, 0)
+        guard written == alignment else { return (written < 0 ? Int32(-written) : EIO, alignment) }
+        return (0, alignment)
+    }
+}
+
+/// The lock that keeps a second server or a repair out of a data directory. The kernel gives it back when the
+/// process ends, however it ends.
+struct DirectoryLock: ~Copyable {
+    private let descriptor: Int32
+
+    /// `isShared` is for readers of a directory that no server writes.
+    init(_ directory: DataDirectory, isShared: Bool = false) throws(WriteAheadLogError) {
+        let descriptor = unsafe open(
+            directory.lockPath, isShared ? O_RDONLY | O_CLOEXEC : O_RDWR | O_CREAT | O_CLOEXEC, 0o640)
+        guard descriptor >= 0 else {
+            throw .file(FileError(operation: "open", path: directory.lockPath, code: errno))
+        }
+        guard flock(descriptor, (isShared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0 else {
+            let code = errno
+            close(descriptor)
+            if code == EWOULDBLOCK { throw .inUse(directory: directory.path) }
+            throw .file(FileError(operation: "flock", path: directory.lockPath, code: code))
+        }
+        self.descriptor = descriptor
+    }
+
+    deinit { close(descriptor) }
+}

@@ -1,0 +1,133 @@
+import CLinux
+import Glibc
+
+/// The commit engine for machines that deny io_uring: a writer thread and a reader thread make the blocking calls,
+/// the loop sleeps in poll(2). Same protocol, same bytes on disk.
+public final class SyscallDevice: LogDevice {
+    private struct WriteJob: Sendable {
+        let descriptor: Int32
+        /// The address of the staging bytes; the loop leaves them alone until the outcome is back.
+        let address: UInt
+        let byteCount: Int
+        let fileOffset: UInt64
+    }
+
+    private struct WriteOutcome: Sendable {
+        let written: Int32
+        let synced: Int32
+    }
+
+    private struct ReadJob: Sendable {
+        let descriptor: Int32
+        let address: UInt
+        let byteCount: Int
+        let fileOffset: UInt64
+        let number: UInt64
+    }
+
+    private struct ReadOutcome: Sendable {
+        let number: UInt64
+        let result: Int32
+    }
+
+    private let mode: WriteMode
+    private let writer: Worker<WriteJob, WriteOutcome>
+    private let reader: Worker<ReadJob, ReadOutcome>
+    private var descriptor: Int32 = -1
+    /// The writer's and the reader's outcome descriptors first, then the watched ones in the order of `sources`.
+    private var polled: [pollfd]
+    private var sources: [Int] = []
+
+    public init(mode: WriteMode) throws(FileError) {
+        self.mode = mode
+        writer = try Worker(name: "wal-writer") { job in Self.perform(job, mode: mode) }
+        reader = try Worker(name: "wal-reader") { job in Self.perform(job) }
+        polled = [writer.outcomeDescriptor, reader.outcomeDescriptor].map {
+            pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
+        }
+    }
+
+    deinit {
+        writer.stop()
+        reader.stop()
+    }
+
+    public func target(_ descriptor: Int32) {
+        self.descriptor = descriptor
+    }
+
+    public func write(_ bytes: UnsafeRawBufferPointer, stagingIndex: Int, at fileOffset: UInt64) {
+        writer.post(
+            WriteJob(
+                descriptor: descriptor, address: UInt(bitPattern: bytes.baseAddress), byteCount: bytes.count,
+                fileOffset: fileOffset))
+    }
+
+    public func read(
+        _ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at fileOffset: UInt64, number: UInt64
+    ) {
+        reader.post(
+            ReadJob(
+                descriptor: descriptor, address: UInt(bitPattern: buffer.baseAddress), byteCount: buffer.count,
+                fileOffset: fileOffset, number: number))
+    }
+
+    public func watch(_ descriptor: Int32, source: Int) {
+        polled.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0))
+        sources.append(source)
+    }
+
+    public func submit() {}
+
+    public func wait(timeoutMicroseconds: Int64?, into events: inout [DeviceEvent]) {
+        // Rounded up: a poll of 0 ms would spin through the last part of a wait.
+        let milliseconds = timeoutMicroseconds.map { Int32(clamping: ($0 + 999) / 1000) } ?? -1
+        guard unsafe poll(&polled, nfds_t(polled.count), milliseconds) > 0 else { return }
+        for index in polled.indices where polled[index].revents != 0 {
+            switch index {
+            case 0: takeWrites(into: &events)
+            case 1:
+                for outcome in reader.takeOutcomes() {
+                    events.append(.read(number: outcome.number, result: outcome.result))
+                }
+            default: events.append(.readable(source: sources[index - 2]))
+            }
+        }
+    }
+
+    private func takeWrites(into events: inout [DeviceEvent]) {
+        for outcome in writer.takeOutcomes() {
+            events.append(.written(outcome.written))
+            if mode == .buffered { events.append(.synced(outcome.synced)) }
+        }
+    }
+
+    /// A write, and in the buffered mode the sync behind it, which a short or failed write cancels as a link would.
+    private static func perform(_ job: WriteJob, mode: WriteMode) -> WriteOutcome {
+        let bytes = unsafe UnsafeRawPointer(bitPattern: job.address)!
+        switch mode {
+        case .direct:
+            let written = unsafe clinux_write_data_sync(job.descriptor, bytes, job.byteCount, off_t(job.fileOffset))
+            return WriteOutcome(written: Int32(clamping: written), synced: 0)
+        case .buffered:
+            var written: Int
+            repeat {
+                written = unsafe pwrite(job.descriptor, bytes, job.byteCount, off_t(job.fileOffset))
+            } while written < 0 && errno == EINTR
+            guard written == job.byteCount else {
+                return WriteOutcome(written: written < 0 ? -errno : Int32(written), synced: -cancelledErrno)
+            }
+            let synced = fdatasync(job.descriptor) == 0 ? 0 : -errno
+            return WriteOutcome(written: Int32(written), synced: synced)
+        }
+    }
+
+    private static func perform(_ job: ReadJob) -> ReadOutcome {
+        let address = unsafe UnsafeMutableRawPointer(bitPattern: job.address)!
+        var count: Int
+        repeat {
+            count = unsafe pread(job.descriptor, address, job.byteCount, off_t(job.fileOffset))
+        } while count < 0 && errno == EINTR
+        return ReadOutcome(number: job.number, result: count < 0 ? -errno : Int32(count))
+    }
+}

@@ -1,0 +1,105 @@
+import Glibc
+import LogFormat
+import Synchronization
+
+/// A file that the maintenance thread has put in place for the log's owner, or could not.
+public struct FinishedFile: Sendable {
+    public enum Kind: Sendable, Equatable {
+        /// The index of the sealed segment at this position.
+        case index(Position)
+        case checkpoint
+    }
+
+    public let kind: Kind
+    public let error: FileError?
+}
+
+/// The thread that does what blocks: prepares segments, writes indexes and checkpoints.
+final class Maintenance: Sendable {
+    enum Job: Sendable {
+        case prepare(SegmentHeader)
+        case writeIndex(Position, [UInt8])
+        case writeCheckpoint(Checkpoint)
+    }
+
+    enum Outcome: Sendable {
+        case prepared(SegmentHeader, Result<Int32, FileError>)
+        case finished(FinishedFile)
+    }
+
+    private let worker: Worker<Job, Outcome>
+    private let preparation: SegmentPreparation
+
+    init(_ directory: DataDirectory, _ fileSystem: any FileSystem, _ mode: WriteMode) throws(WriteAheadLogError) {
+        let preparation = SegmentPreparation(fileSystem: fileSystem, directory: directory, mode: mode)
+        self.preparation = preparation
+        worker = try accessing { () throws(FileError) in
+            try Worker(name: "wal-maintain") { job in
+                Self.perform(job, directory, fileSystem, preparation)
+            }
+        }
+    }
+
+    var outcomeDescriptor: Int32 { worker.outcomeDescriptor }
+
+    func post(_ job: Job) { worker.post(job) }
+
+    func takeOutcomes() -> [Outcome] { worker.takeOutcomes() }
+
+    /// Lets a zero-fill go as fast as the disk takes it.
+    func hurry() { preparation.fillBytesPerSecond.store(0, ordering: .relaxed) }
+
+    /// Lets a zero-fill go at this pace, which leaves the commits beside it alone.
+    func pace(bytesPerSecond: Int) { preparation.fillBytesPerSecond.store(bytesPerSecond, ordering: .relaxed) }
+
+    /// Finishes what was posted, as fast as it can, and ends the thread.
+    func stop() {
+        hurry()
+        worker.stop()
+    }
+
+    private static func perform(
+        _ job: Job, _ directory: DataDirectory, _ fileSystem: any FileSystem, _ preparation: SegmentPreparation
+    ) -> Outcome {
+        switch job {
+        case .prepare(let header):
+            do throws(FileError) { return .prepared(header, .success(try preparation.prepare(header))) } catch {
+                return .prepared(header, .failure(error))
+            }
+        case .writeIndex(let position, let bytes):
+            return finished(.index(position)) { () throws(FileError) in
+                try fileSystem.replace(directory.segmentsPath, DataDirectory.indexName(position), with: bytes)
+            }
+        case .writeCheckpoint(let checkpoint):
+            return finished(.checkpoint) { () throws(FileError) in
+                try CheckpointDirectory(directory: directory, fileSystem: fileSystem).write(checkpoint)
+            }
+        }
+    }
+
+    private static func finished(_ kind: FinishedFile.Kind, _ body: () throws(FileError) -> Void) -> Outcome {
+        do throws(FileError) {
+            try body()
+            return .finished(FinishedFile(kind: kind, error: nil))
+        } catch {
+            return .finished(FinishedFile(kind: kind, error: error))
+        }
+    }
+}
+
+/// How fast the log grows, so that the next segment is ready before it is needed.
+struct FillRate {
+    private var since: Int64 = 0
+    private var bytesThen: UInt64 = 0
+
+    /// The pace for a zero-fill: twice what has come in of late, and at least what does no harm.
+    mutating func pace(now: Int64, bytesWritten: UInt64) -> Int {
+        let elapsed = max(1, now - since)
+        let rate = Int(bytesWritten - bytesThen) * 1_000_000 / Int(elapsed)
+        if elapsed > 1_000_000 {
+            since = now
+            bytesThen = bytesWritten
+        }
+        return max(WriteAheadLogLimits.fillBytesPerSecondMin, 2 * rate)
+    }
+}

@@ -1,0 +1,117 @@
+import Glibc
+import LogFormat
+
+/// What a log needs of its surroundings.
+struct Environment {
+    let directory: DataDirectory
+    let fileSystem: any FileSystem
+    let clock: any LogClock
+    let probe: DiskProbe
+}
+
+extension WriteAheadLog {
+    /// Opens the log in a data directory, making a new one in an empty directory, recovers it through the visitor,
+    /// begins a new epoch and waits until that is durable. Must be called on the loop's thread.
+    public static func open(
+        _ configuration: WriteAheadLogConfiguration, fileSystem: any FileSystem = PosixFileSystem(),
+        clock: any LogClock = SystemClock(), visitor: any RecoveryVisitor
+    ) throws(WriteAheadLogError) -> WriteAheadLog {
+        let began = clock.monotonicMicroseconds
+        let directory = DataDirectory(path: configuration.directory)
+        try makeDirectories(directory, fileSystem)
+        let lock = try DirectoryLock(directory)
+        let probe = try DiskProbe(configuration, directory)
+        try configuration.check(blockBytes: probe.blockBytes)
+        let environment = Environment(directory: directory, fileSystem: fileSystem, clock: clock, probe: probe)
+        let recovered = try Recovery(directory: directory, fileSystem: fileSystem).run(visitor)
+        var (log, descriptor) = try begin(recovered, configuration, environment)
+        log.report.microseconds = clock.monotonicMicroseconds - began
+        let wal = try WriteAheadLog(configuration, environment, log, activeDescriptor: descriptor, lock: lock)
+        try wal.takeSpare(log.spares)
+        try wal.beginEpoch()
+        return wal
+    }
+
+    /// Stages a seal, waits until everything is durable, and says whether it is. The owner has stopped appending.
+    public func finish(deadlineMicroseconds: Int64) -> Bool {
+        var events = LoopEvents()
+        if !isSealed { _ = stageMark(.seal) }
+        while !commit.isPoisoned && (commit.isInFlight || !builders[filling].isEmpty) {
+            let now = clock.monotonicMicroseconds
+            if now >= deadlineMicroseconds { return false }
+            _ = turn()
+            wait(timeoutMicroseconds: deadlineMicroseconds - now, into: &events)
+        }
+        return !commit.isPoisoned
+    }
+
+    private static func makeDirectories(
+        _ directory: DataDirectory, _ fileSystem: any FileSystem
+    ) throws(WriteAheadLogError) {
+        try accessing { () throws(FileError) in
+            try fileSystem.makeDirectory(directory.path)
+            try fileSystem.makeDirectory(directory.segmentsPath)
+            try fileSystem.makeDirectory(directory.checkpointsPath)
+            try fileSystem.synchronizeDirectory(directory.path)
+        }
+    }
+
+    /// Opens the active segment for writing; makes the first one of a new store.
+    private static func begin(
+        _ recovered: RecoveredLog?, _ configuration: WriteAheadLogConfiguration, _ environment: Environment
+    ) throws(WriteAheadLogError) -> (RecoveredLog, Int32) {
+        if let recovered {
+            let path = environment.directory.segmentPath(recovered.segments[recovered.segments.count - 1].position)
+            let descriptor = try accessing { () throws(FileError) in
+                try environment.fileSystem.open(path, environment.probe.mode == .direct ? .writeDirect : .write)
+            }
+            return (recovered, descriptor)
+        }
+        var generator = SystemRandomNumberGenerator()
+        let header = SegmentHeader(
+            blockBytes: UInt32(environment.probe.blockBytes), storeID: .random(using: &generator), position: .zero,
+            segmentBytes: UInt64(configuration.segmentBytes), created: environment.clock.now)
+        let preparation = SegmentPreparation(
+            fileSystem: environment.fileSystem, directory: environment.directory, mode: environment.probe.mode)
+        let descriptor = try accessing { () throws(FileError) in try preparation.prepare(header) }
+        let segment = Segment(header: header, chainStart: .beginning, end: .zero + Int(header.blockBytes))
+        var report = RecoveryReport()
+        report.isNewStore = true
+        return (
+            RecoveredLog(storeID: header.storeID, segments: [segment], spares: [], chain: .beginning, report: report),
+            descriptor
+        )
+    }
+
+    /// Takes over a spare that the last run had made, if it still suits; has another one made if not.
+    private func takeSpare(_ spares: [SegmentCatalog.File]) throws(WriteAheadLogError) {
+        if let file = spares.first, Int(file.header.blockBytes) >= engine.blockBytes,
+            file.header.segmentBytes == UInt64(configuration.segmentBytes)
+        {
+            let descriptor = try accessing { () throws(FileError) in
+                try fileSystem.open(file.path, engine.mode == .direct ? .writeDirect : .write)
+            }
+            spare = .ready(file.header, descriptor: descriptor)
+        } else {
+            prepareSpare()
+        }
+        // Blocks smaller than the disk now asks for cannot be written: the segment is closed where it stands.
+        if Int(active.header.blockBytes) < engine.blockBytes { active.end = active.limit }
+    }
+
+    /// Writes the first batch of this process and waits for it: what recovery showed stays true after a second crash.
+    private func beginEpoch() throws(WriteAheadLogError) {
+        chain.epoch = chain.epoch.next
+        var events = LoopEvents()
+        while true {
+            if stageMark(.epoch) { break }
+            if case .failed(let error, _) = spare { throw .file(error) }
+            wait(timeoutMicroseconds: nil, into: &events)
+        }
+        while durable.number != chain.number || !builders[filling].isEmpty {
+            _ = turn()
+            wait(timeoutMicroseconds: nil, into: &events)
+            if let cause = poisonCause { throw .poisoned(cause) }
+        }
+    }
+}
