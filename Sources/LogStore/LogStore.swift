@@ -24,7 +24,7 @@ public struct AppendTicket: Equatable, Sendable {
 }
 
 /// What became of an append.
-public enum StoreAppend: Equatable {
+public enum StoreAppend: Equatable, Sendable {
     case staged(AppendTicket)
     /// No room now; there will be after the next commit.
     case busy

@@ -152,7 +152,10 @@ public final class WriteAheadLog {
         let waiting = advance(now)
         if waiting != nil { return waiting }
         if sealIfIdle(now) { return advance(now) }
-        return isSealed || commit.isPoisoned ? nil : max(1, idleSince + WriteAheadLogLimits.sealAfterMicroseconds - now)
+        if isSealed || commit.isInFlight || commit.isPoisoned { return nil }
+        // A seal that found no room is tried again like any other.
+        let sealIn = idleSince + WriteAheadLogLimits.sealAfterMicroseconds - now
+        return sealIn > 0 ? sealIn : WriteAheadLogLimits.sealAfterMicroseconds
     }
 
     /// Sleeps until something happens or the time is over, and takes it in. On a completion the next batch has been

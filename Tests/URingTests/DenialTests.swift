@@ -81,6 +81,24 @@ private func deny(systemCall number: UInt32, secondArgument: Int? = nil, with er
         }
     }
 
+    @Test(arguments: [EAGAIN, EBUSY])
+    func aKernelShortOfMemoryLeavesSubmissionsQueuedWithoutAnError(error: Int32) async {
+        await #expect(processExitsWith: .success) { [error] in
+            var ring = try makeRing()
+            let queued = ring.fsync(file: .descriptor(987_654), dataOnly: true, tag: .number(1))
+            #expect(queued)
+            try deny(systemCall: 426, with: error)
+            var completions: [RingCompletion] = []
+            for timeoutMicroseconds in [0, 1_000, nil] as [Int64?] {
+                try ring.submitAndWait(timeoutMicroseconds: timeoutMicroseconds, into: &completions)
+            }
+            try ring.submit()
+            let queuedCount = ring.queuedCount
+            #expect(queuedCount == 1)
+            #expect(completions.isEmpty)
+        }
+    }
+
     @Test func aRingThatDoesNotFitTheDescriptorLimitIsNoDenial() async {
         await #expect(processExitsWith: .success) {
             var limit = rlimit(rlim_cur: 0, rlim_max: 0)
