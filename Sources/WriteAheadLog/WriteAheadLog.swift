@@ -62,7 +62,7 @@ public final class WriteAheadLog {
         let staging = StagingBuffers(
             bufferBytes: roundedUp(configuration.batchBytesMax, to: blockBytes), blockBytes: blockBytes)
         let (device, engine) = unsafe try Engine.choose(configuration, environment.probe, staging: unsafe staging.all)
-        self.device = device
+        self.device = environment.decorate(device)
         self.engine = engine
         builders = [0, 1].map {
             unsafe BatchBuilder(storage: staging.buffer($0).baseAddress!, capacityBytes: staging.bufferBytes)
