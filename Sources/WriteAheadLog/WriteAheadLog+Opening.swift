@@ -7,6 +7,8 @@ struct Environment {
     let fileSystem: any FileSystem
     let clock: any LogClock
     let probe: DiskProbe
+    /// Stands between the log and its engine; changes nothing unless a test puts faults in.
+    let decorate: (any LogDevice) -> any LogDevice
 }
 
 extension WriteAheadLog {
@@ -16,13 +18,22 @@ extension WriteAheadLog {
         _ configuration: WriteAheadLogConfiguration, fileSystem: any FileSystem = PosixFileSystem(),
         clock: any LogClock = SystemClock(), visitor: any RecoveryVisitor
     ) throws(WriteAheadLogError) -> WriteAheadLog {
+        try open(configuration, fileSystem: fileSystem, clock: clock, visitor: visitor) { $0 }
+    }
+
+    /// As the public one, with a decorator around the engine.
+    static func open(
+        _ configuration: WriteAheadLogConfiguration, fileSystem: any FileSystem, clock: any LogClock,
+        visitor: any RecoveryVisitor, decorate: @escaping (any LogDevice) -> any LogDevice
+    ) throws(WriteAheadLogError) -> WriteAheadLog {
         let began = clock.monotonicMicroseconds
         let directory = DataDirectory(path: configuration.directory)
         try makeDirectories(directory, fileSystem)
         let lock = try DirectoryLock(directory)
         let probe = try DiskProbe(configuration, directory)
         try configuration.check(blockBytes: probe.blockBytes)
-        let environment = Environment(directory: directory, fileSystem: fileSystem, clock: clock, probe: probe)
+        let environment = Environment(
+            directory: directory, fileSystem: fileSystem, clock: clock, probe: probe, decorate: decorate)
         let recovered = try Recovery(directory: directory, fileSystem: fileSystem).run(visitor)
         var (log, descriptor) = try begin(recovered, configuration, environment)
         log.report.microseconds = clock.monotonicMicroseconds - began

@@ -61,8 +61,9 @@ public final class WriteAheadLog {
         let blockBytes = environment.probe.blockBytes
         let staging = StagingBuffers(
             bufferBytes: roundedUp(configuration.batchBytesMax, to: blockBytes), blockBytes: blockBytes)
-        let (device, engine) = unsafe try Engine.choose(configuration, environment.probe, staging: unsafe staging.all)
-        self.device = device
+        let (engineDevice, engine) = unsafe try Engine.choose(
+            configuration, environment.probe, staging: unsafe staging.all)
+        device = environment.decorate(engineDevice)
         self.engine = engine
         builders = [0, 1].map {
             unsafe BatchBuilder(storage: staging.buffer($0).baseAddress!, capacityBytes: staging.bufferBytes)
