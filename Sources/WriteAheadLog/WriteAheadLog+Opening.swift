@@ -50,8 +50,8 @@ extension WriteAheadLog {
         while !commit.isPoisoned && (commit.isInFlight || !builders[filling].isEmpty) {
             let now = clock.monotonicMicroseconds
             if now >= deadlineMicroseconds { return false }
-            _ = turn()
-            wait(timeoutMicroseconds: deadlineMicroseconds - now, into: &events)
+            let lingering = turn()
+            wait(timeoutMicroseconds: min(lingering ?? .max, deadlineMicroseconds - now), into: &events)
         }
         return !commit.isPoisoned
     }
@@ -120,8 +120,8 @@ extension WriteAheadLog {
             wait(timeoutMicroseconds: nil, into: &events)
         }
         while durable.number != chain.number || !builders[filling].isEmpty {
-            _ = turn()
-            wait(timeoutMicroseconds: nil, into: &events)
+            let lingering = turn()
+            wait(timeoutMicroseconds: lingering, into: &events)
             if let cause = poisonCause { throw .poisoned(cause) }
         }
     }
