@@ -43,15 +43,21 @@ extension WriteAheadLog {
         return wal
     }
 
-    /// Stages a seal, waits until everything is durable, and says whether it is. The owner has stopped appending.
+    /// Waits until everything is durable, seals it, and says whether all went well. The owner has stopped appending.
     public func finish(deadlineMicroseconds: Int64) -> Bool {
-        var events = LoopEvents()
+        guard drain(deadlineMicroseconds: deadlineMicroseconds) else { return false }
+        // In a batch of its own: a seal proves the batches before it, and not those that share its fate.
         if !isSealed { _ = stageMark(.seal) }
+        return drain(deadlineMicroseconds: deadlineMicroseconds)
+    }
+
+    private func drain(deadlineMicroseconds: Int64) -> Bool {
+        var events = LoopEvents()
         while !commit.isPoisoned && (commit.isInFlight || !builders[filling].isEmpty) {
             let now = clock.monotonicMicroseconds
             if now >= deadlineMicroseconds { return false }
-            _ = turn()
-            wait(timeoutMicroseconds: deadlineMicroseconds - now, into: &events)
+            let remaining = deadlineMicroseconds - now
+            wait(timeoutMicroseconds: min(turn() ?? remaining, remaining), into: &events)
         }
         return !commit.isPoisoned
     }
@@ -120,8 +126,7 @@ extension WriteAheadLog {
             wait(timeoutMicroseconds: nil, into: &events)
         }
         while durable.number != chain.number || !builders[filling].isEmpty {
-            _ = turn()
-            wait(timeoutMicroseconds: nil, into: &events)
+            wait(timeoutMicroseconds: turn(), into: &events)
             if let cause = poisonCause { throw .poisoned(cause) }
         }
     }
