@@ -64,8 +64,10 @@ struct Recovery {
     /// Returns nil for a directory in which no store has begun.
     func run(_ visitor: any RecoveryVisitor) throws(WriteAheadLogError) -> RecoveredLog? {
         let catalog = try SegmentCatalog(directory, fileSystem)
-        for path in catalog.leftovers { try accessing { () throws(FileError) in try fileSystem.remove(path) } }
         let checkpoints = CheckpointDirectory(directory: directory, fileSystem: fileSystem)
+        for path in try catalog.leftovers + checkpoints.leftovers() {
+            try accessing { () throws(FileError) in try fileSystem.remove(path) }
+        }
         let (checkpoint, ignored) = try checkpoints.newest()
         guard let first = catalog.files.first else {
             guard checkpoint == nil && ignored.isEmpty else {
