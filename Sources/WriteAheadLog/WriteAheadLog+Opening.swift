@@ -102,6 +102,11 @@ extension WriteAheadLog {
 
     /// Takes over a spare that the last run had made, if it still suits; has another one made if not.
     private func takeSpare(_ spares: [SegmentCatalog.File]) throws(WriteAheadLogError) {
+        // A second one was ready when the first batch of the first one was torn. The first may now be replaced by one
+        // of another size, and then this one would lie in the middle of it. It holds no batch; another is made in time.
+        for file in spares.dropFirst().reversed() {
+            try accessing { () throws(FileError) in try fileSystem.remove(file.path) }
+        }
         if let file = spares.first, Int(file.header.blockBytes) >= engine.blockBytes,
             file.header.segmentBytes == UInt64(configuration.segmentBytes)
         {
