@@ -65,6 +65,22 @@ final class TrackedConnection {
         return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
     }
 
+    /// True when the client has ended a connection from which a request, or the rest of one, is expected.
+    ///
+    /// libmicrohttpd sees such an end at once, except when it came together with the last bytes: it takes a short read
+    /// for "nothing left" and, polled by edges, is never told again. One system call, so only where nothing has
+    /// happened for a second.
+    func isLeftByClient(now: UInt64) -> Bool {
+        switch phase {
+        case .handling, .answering:
+            return false
+        case .accepted, .idle, .header, .body:
+            guard now >= since + 1_000_000 else { return false }
+            var byte: UInt8 = 0
+            return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 0
+        }
+    }
+
     /// True when the phase has lasted longer than it may.
     func isOverdue(now: UInt64, limits: HTTPLimits) -> Bool {
         let seconds: Int
