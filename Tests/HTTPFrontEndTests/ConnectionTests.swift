@@ -258,7 +258,7 @@ import Testing
         let server = try TestServer()
         let answered = try (0..<3).map { _ in
             let client = try TestClient(port: server.port)
-            client.request("POST", "/suspend", body: "answered")
+            client.request("POST", "/later", body: "answered")
             return client
         }
         #expect(server.waitUntil { $0.handler.waiting.count == 3 })
