@@ -57,6 +57,17 @@ import Testing
         }
     }
 
+    @Test func limitsThatCannotWorkAreRefused() throws {
+        let faults: [(inout HTTPLimits) -> Void] = [
+            { $0.bodyRateBytesMin = 0 }, { $0.connectionsMax = 0 }, { $0.connectionsRefusedMax = -1 },
+            { $0.headerDeadlineSeconds = 0 }, { $0.receivingBytesMax = $0.requestBodyBytesMax - 1 },
+            { $0.targetBytesMax = $0.connectionMemoryBytes }, { $0.targetBytesMax = 0 },
+        ]
+        for adjust in faults {
+            #expect(throws: HTTPFrontEndError.self) { try TestServer(adjust) }
+        }
+    }
+
     @Test func manyConnectionsAtOnceAreAllAccepted() throws {
         let server = try TestServer()
         defer { server.stop() }
@@ -73,7 +84,7 @@ import Testing
         let clients = try (0..<50).map { _ in try TestClient(port: frontEnd.listeningPort) }
         repeat { frontEnd.run(nowMicroseconds: 1) } while frontEnd.mustRunAgain
         #expect(frontEnd.connectionCount == 50)
-        clients.forEach { $0.request("POST", "/echo", body: "x") }
+        for client in clients { client.request("POST", "/echo", body: "x") }
         repeat { frontEnd.run(nowMicroseconds: 1) } while frontEnd.mustRunAgain
         for client in clients { #expect(try client.readResponse().text == "x") }
         frontEnd.stop()
@@ -204,6 +215,20 @@ import Testing
             #expect(response.headers["connection"] == "close")
             #expect(client.readsEnd())
         }
+        #expect(server.waitUntil { $0.frontEnd.isIdle && $0.frontEnd.connectionCount == 0 })
+    }
+
+    @Test func aConnectionWhoseAnswerWasUnderWayWhenTheDrainBeganIsClosedAfterIt() throws {
+        let server = try TestServer()
+        defer { server.stop() }
+        let client = try TestClient(port: server.port)
+        client.request("GET", "/large")
+        #expect(server.waitUntil { $0.handler.handledTargets.count == 1 })
+        server.onLoop { $0.frontEnd.beginDrain() }
+        let response = try client.readResponse()
+        #expect(response.headers["connection"] == nil)
+        #expect(response.body.count == 8 << 20)
+        #expect(client.readsEnd())
         #expect(server.waitUntil { $0.frontEnd.isIdle && $0.frontEnd.connectionCount == 0 })
     }
 

@@ -242,7 +242,10 @@ import Testing
 
     @Test(arguments: ["Content-Length: 60000", "Transfer-Encoding: chunked"])
     func aBodyBeyondTheMemoryForBodiesIsRefusedUntilThereIsRoom(_ framing: String) throws {
-        let server = try TestServer { $0.receivingBytesMax = 100_000 }
+        let server = try TestServer { limits in
+            limits.requestBodyBytesMax = 100_000
+            limits.receivingBytesMax = 100_000
+        }
         defer { server.stop() }
         let body = String(repeating: "x", count: 60_000)
         let isChunked = framing.hasPrefix("T")
@@ -264,7 +267,10 @@ import Testing
     }
 
     @Test func aReleasedBodyMakesRoomWhileItsRequestWaits() throws {
-        let server = try TestServer { $0.receivingBytesMax = 100_000 }
+        let server = try TestServer { limits in
+            limits.requestBodyBytesMax = 100_000
+            limits.receivingBytesMax = 100_000
+        }
         defer { server.stop() }
         let first = try TestClient(port: server.port)
         first.request("POST", "/later", body: String(repeating: "x", count: 60_000))

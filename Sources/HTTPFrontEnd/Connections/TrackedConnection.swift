@@ -30,7 +30,7 @@ final class TrackedConnection {
     /// Bytes that earn the phase more time: of the body received so far, or of the answer.
     var bytes: UInt64 = 0
     /// `shutdown` was called; the closed notification will come.
-    var isCut = false
+    private var isCut = false
 
     init(descriptor: Int32, isSurplus: Bool, now: UInt64) {
         self.descriptor = descriptor
@@ -43,6 +43,15 @@ final class TrackedConnection {
         self.phase = phase
         self.bytes = bytes
         since = now
+    }
+
+    /// Ends both directions, after what was already sent; libmicrohttpd then sees the end of the connection and closes
+    /// it.
+    func cut() {
+        guard !isCut else { return }
+        isCut = true
+        // ENOTCONN: the client was faster; the closed notification is on its way.
+        shutdown(descriptor, Int32(SHUT_RDWR))
     }
 
     /// True when no byte of a request is known.
