@@ -21,13 +21,13 @@ struct ConnectionTable {
         connections[connection.index] = last
     }
 
-    /// Cuts the overdue connections of the next slice.
+    /// Cuts the overdue and the forsaken connections of the next slice.
     mutating func cutOverdue(now: UInt64, limits: HTTPLimits) {
         let slice = (connections.count + HTTPLimits.ticksPerPass - 1) / HTTPLimits.ticksPerPass
         for _ in 0..<slice {
             if cursor >= connections.count { cursor = 0 }
             let connection = connections[cursor]
-            if connection.isOverdue(now: now, limits: limits) { connection.cut() }
+            if connection.isOverdue(now: now, limits: limits) || connection.isForsaken() { connection.cut() }
             cursor += 1
         }
     }

@@ -38,9 +38,13 @@ final class TrackedConnection {
         since = now
     }
 
+    /// The last look of `isForsaken` found the client's end of the connection closed.
+    private var hasSeenEnd = false
+
     /// Begins a phase.
     func enter(_ phase: Phase, now: UInt64, bytes: UInt64 = 0) {
         self.phase = phase
+        hasSeenEnd = false
         self.bytes = bytes
         since = now
     }
@@ -63,6 +67,22 @@ final class TrackedConnection {
     var hasUnreadBytes: Bool {
         var byte: UInt8 = 0
         return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
+    }
+
+    /// True when two looks in the same phase found that the client will send nothing more, and a request is not there.
+    ///
+    /// libmicrohttpd notices the end itself, but for one that reached the kernel together with the last bytes it has
+    /// read: epoll reported both at once, and after a read that did not fill its buffer it waits for another event.
+    func isForsaken() -> Bool {
+        switch phase {
+        case .accepted, .idle, .header, .body:
+            var byte: UInt8 = 0
+            let isAtEnd = unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 0
+            defer { hasSeenEnd = isAtEnd }
+            return isAtEnd && hasSeenEnd
+        case .handling, .answering:
+            return false
+        }
     }
 
     /// True when the phase has lasted longer than it may.
