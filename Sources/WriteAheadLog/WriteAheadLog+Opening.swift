@@ -43,15 +43,21 @@ extension WriteAheadLog {
         return wal
     }
 
-    /// Stages a seal, waits until everything is durable, and says whether it is. The owner has stopped appending.
+    /// Waits until everything is durable, seals it, and says whether all went well. The owner has stopped appending.
     public func finish(deadlineMicroseconds: Int64) -> Bool {
-        var events = LoopEvents()
+        guard drain(deadlineMicroseconds: deadlineMicroseconds) else { return false }
+        // In a batch of its own: a seal proves the batches before it, and not those that share its fate.
         if !isSealed { _ = stageMark(.seal) }
+        return drain(deadlineMicroseconds: deadlineMicroseconds)
+    }
+
+    private func drain(deadlineMicroseconds: Int64) -> Bool {
+        var events = LoopEvents()
         while !commit.isPoisoned && (commit.isInFlight || !builders[filling].isEmpty) {
             let now = clock.monotonicMicroseconds
             if now >= deadlineMicroseconds { return false }
-            let lingering = turn()
-            wait(timeoutMicroseconds: min(lingering ?? .max, deadlineMicroseconds - now), into: &events)
+            let remaining = deadlineMicroseconds - now
+            wait(timeoutMicroseconds: min(turn() ?? remaining, remaining), into: &events)
         }
         return !commit.isPoisoned
     }
@@ -96,6 +102,11 @@ extension WriteAheadLog {
 
     /// Takes over a spare that the last run had made, if it still suits; has another one made if not.
     private func takeSpare(_ spares: [SegmentCatalog.File]) throws(WriteAheadLogError) {
+        // A second one was ready when the first batch of the first one was torn. The first may now be replaced by one
+        // of another size, and then this one would lie in the middle of it. It holds no batch; another is made in time.
+        for file in spares.dropFirst().reversed() {
+            try accessing { () throws(FileError) in try fileSystem.remove(file.path) }
+        }
         if let file = spares.first, Int(file.header.blockBytes) >= engine.blockBytes,
             file.header.segmentBytes == UInt64(configuration.segmentBytes)
         {
@@ -120,8 +131,7 @@ extension WriteAheadLog {
             wait(timeoutMicroseconds: nil, into: &events)
         }
         while durable.number != chain.number || !builders[filling].isEmpty {
-            let lingering = turn()
-            wait(timeoutMicroseconds: lingering, into: &events)
+            wait(timeoutMicroseconds: turn(), into: &events)
             if let cause = poisonCause { throw .poisoned(cause) }
         }
     }

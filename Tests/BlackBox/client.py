@@ -95,8 +95,8 @@ def check_common_headers(response: Response) -> None:
     assert response.header("x-content-type-options") == "nosniff"
 
 
-def check_problem(response: Response, status: int, code: str, retryable: bool = False) -> dict:
-    """Checks that an answer is the problem with this status and code, without side effects."""
+def check_problem(response: Response, status: int, code: str, retryable: bool = False, side_effects: str = "none") -> dict:
+    """Checks that an answer is the problem with this status and code."""
     assert response.status == status, (response.status, response.headers, response.body[:500])
     assert response.media_type == "application/problem+json"
     check_common_headers(response)
@@ -106,7 +106,7 @@ def check_problem(response: Response, status: int, code: str, retryable: bool = 
     assert problem["type"] == f"https://appendlog.dev/problems/{code}"
     assert problem["status"] == status
     assert problem["retryable"] is retryable, problem
-    assert problem["side_effects"] == "none"
+    assert problem["side_effects"] == side_effects
     assert problem["title"] and problem["detail"]
     return problem
 

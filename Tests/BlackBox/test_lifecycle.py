@@ -6,15 +6,15 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from client import append, append_ok, check_appended, check_problem, get, read_all, records_target, stats
+from injection import failing
 from rawhttp import Connection, ConnectionEnded, encode_request
-from server import BINARY, WAIT_SECONDS, LISTENING, Server, StartFailed, refused_start, run, wait_until
+from server import BINARY, LISTENING, Server, StartFailed, refused_start, run, wait_until
 from workload import History, check_history, join, start_writers
 
 
@@ -226,22 +226,10 @@ def test_environment_variables_are_flags(directory, log):
         server.kill()
 
 
-def can_trace() -> str | None:
-    """Why strace cannot be used here, None if it can."""
-    if shutil.which("strace") is None:
-        return "strace is not installed"
-    tried = subprocess.run(["strace", "-f", "-o", "/dev/null", "true"], capture_output=True, text=True, timeout=WAIT_SECONDS)
-    return None if tried.returncode == 0 else f"strace cannot trace here: {tried.stderr.strip()}"
-
-
 @pytest.mark.parametrize("error", ["EPERM", "ENOSYS", "ENOMEM"])
 def test_where_io_uring_is_denied_system_calls_are_used(start_server, workspace, log, error):
-    if (reason := can_trace()) is not None:
-        pytest.skip(reason)
     trace = workspace / f"strace-{error}"
-    # -D makes the server, not strace, our child: signals and the exit code are the server's own.
-    wrapper = ["strace", "-D", "-f", "-o", str(trace), "-e", "trace=io_uring_setup", "-e", f"inject=io_uring_setup:error={error}"]
-    server = start_server(wrapper=wrapper)
+    server = start_server(wrapper=failing("io_uring_setup", error, trace))
     with server.connect() as connection:
         engine = stats(connection)["engine"]
         assert engine["name"] == "syscalls"
@@ -253,9 +241,6 @@ def test_where_io_uring_is_denied_system_calls_are_used(start_server, workspace,
     assert LISTENING.search(server.lines[0])
 
 
-def test_an_engine_that_was_asked_for_and_is_denied_is_not_replaced_in_silence(start_server, workspace):
-    if (reason := can_trace()) is not None:
-        pytest.skip(reason)
-    wrapper = ["strace", "-D", "-f", "-o", "/dev/null", "-e", "trace=io_uring_setup", "-e", "inject=io_uring_setup:error=EPERM"]
+def test_an_engine_that_was_asked_for_and_is_denied_is_not_replaced_in_silence(start_server):
     with pytest.raises(StartFailed):
-        start_server("--engine", "io_uring", wrapper=wrapper)
+        start_server("--engine", "io_uring", wrapper=failing("io_uring_setup", "EPERM"))

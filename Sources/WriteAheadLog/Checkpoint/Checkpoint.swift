@@ -59,11 +59,12 @@ struct Checkpoint {
         var reader = unsafe ByteReader(bytes)
         unsafe _ = try reader.readBytes(Self.magic.count)
         let version = try reader.read(UInt32.self)
-        guard version == Self.version else { throw .unsupportedVersion(version) }
+        // Before the version: a flipped bit must not pass for a newer one. The checksum keeps its place in every version.
         guard
             unsafe CRC32C.checksum(UnsafeRawBufferPointer(rebasing: bytes[..<covered]))
                 == bytes.loadUnaligned(fromByteOffset: covered, as: UInt32.self)
         else { throw .checksumMismatch }
+        guard version == Self.version else { throw .unsupportedVersion(version) }
         _ = try reader.read(UInt32.self)
         storeID = StoreID(first: try reader.read(), second: try reader.read())
         let segment = Position(rawValue: try reader.read(UInt64.self))

@@ -25,6 +25,12 @@ struct CheckpointDirectory: Sendable {
         return (nil, ignored)
     }
 
+    /// Temporary files that a run left when it ended in the middle.
+    func leftovers() throws(WriteAheadLogError) -> [String] {
+        try accessing { () throws(FileError) in try fileSystem.list(directory.checkpointsPath) }
+            .filter { $0.hasSuffix(".tmp") }.map { "\(directory.checkpointsPath)/\($0)" }
+    }
+
     /// Makes a checkpoint durable, then removes those older than the last two.
     func write(_ checkpoint: Checkpoint) throws(FileError) {
         let name = DataDirectory.checkpointName(checkpoint.through)

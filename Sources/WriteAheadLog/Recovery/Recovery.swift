@@ -64,8 +64,10 @@ struct Recovery {
     /// Returns nil for a directory in which no store has begun.
     func run(_ visitor: any RecoveryVisitor) throws(WriteAheadLogError) -> RecoveredLog? {
         let catalog = try SegmentCatalog(directory, fileSystem)
-        for path in catalog.leftovers { try accessing { () throws(FileError) in try fileSystem.remove(path) } }
         let checkpoints = CheckpointDirectory(directory: directory, fileSystem: fileSystem)
+        for path in try catalog.leftovers + checkpoints.leftovers() {
+            try accessing { () throws(FileError) in try fileSystem.remove(path) }
+        }
         let (checkpoint, ignored) = try checkpoints.newest()
         guard let first = catalog.files.first else {
             guard checkpoint == nil && ignored.isEmpty else {
@@ -164,9 +166,12 @@ struct Recovery {
         switch TailDecision(evidence) {
         case .end: break
         case .damage(let cause):
-            let file = "wal/\(catalog.files[walk.fileIndex].name)"
+            // The batch may stand in the next segment, where the one before it left no room.
+            let place = behind.first.map { (catalog.files[$0.fileIndex], $0.range.lowerBound) }
+            let (file, offset) = place ?? (catalog.files[walk.fileIndex], walk.fileOffset)
             let proof = witness.map { " (the later batch is at position \($0.rawValue))" } ?? ""
-            throw .damaged(Damage(file: file, position: walk.end, cause: cause + proof))
+            throw .damaged(
+                Damage(file: "wal/\(file.name)", position: file.header.position + offset, cause: cause + proof))
         case .cutTornTail:
             let cut = TornTail(directory: directory, fileSystem: fileSystem, epoch: walk.chain.epoch)
             for (fileIndex, range) in behind {

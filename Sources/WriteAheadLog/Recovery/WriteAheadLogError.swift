@@ -28,7 +28,7 @@ public enum WriteAheadLogError: Error, CustomStringConvertible {
     /// A sync on this file system may do nothing.
     case unsafeFileSystem(directory: String, kind: String)
     case damaged(Damage)
-    /// Written by a newer version: what this one does not know.
+    /// Written by a newer version: what this one does not know, as a sentence.
     case unsupported(file: String, what: String)
     /// The configuration cannot work.
     case configuration(String)
@@ -49,7 +49,7 @@ public enum WriteAheadLogError: Error, CustomStringConvertible {
             "the write-ahead log is damaged: \(damage). Nothing was changed. "
                 + "`appendlog verify DIR` lists what is readable; restore the file from a copy"
         case .unsupported(let file, let what):
-            "\(file) holds \(what), which this version does not know: start the version that wrote it, or a newer one"
+            "\(file): \(what) Start the version that wrote it, or a newer one"
         case .configuration(let text): text
         case .file(let error): error.description
         case .engine(let text): text

@@ -149,6 +149,14 @@ final class DrivenLog {
         }
     }
 
+    /// Makes a checkpoint durable, of which a later start says that the log goes on in the active segment.
+    func checkpoint(_ payload: [UInt8]) throws {
+        let count = finishedFiles.count
+        log.writeCheckpoint(payload, anchor: log.scanAnchor)
+        while finishedFiles.count == count { wait(timeoutMicroseconds: nil) }
+        if let error = finishedFiles[count].error { throw error }
+    }
+
     /// Seals and waits, as at a clean stop.
     func finish() -> Bool {
         log.finish(deadlineMicroseconds: log.clock.monotonicMicroseconds + 10_000_000)
