@@ -167,7 +167,10 @@ extension WriteAheadLog {
     func sealIfIdle(_ now: Int64) -> Bool {
         guard !isSealed, !commit.isInFlight, !commit.isPoisoned else { return false }
         guard now - idleSince >= WriteAheadLogLimits.sealAfterMicroseconds else { return false }
-        return stageMark(.seal)
+        if stageMark(.seal) { return true }
+        // There is no segment for it: tried again a while later, not at every turn.
+        idleSince = now
+        return false
     }
 
     /// Stages a frame that belongs to no log.
