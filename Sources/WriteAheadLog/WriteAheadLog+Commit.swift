@@ -142,6 +142,7 @@ extension WriteAheadLog {
             number: chain.nextNumber, durableThrough: durable.number, storeID: storeID, epoch: chain.epoch,
             previousCRC: chain.crc, position: position, blockBytes: block)
         let padded = header.paddedBytes(blockBytes: block)
+        precondition(padded <= active.remainingBytes, "a batch reaches beyond its segment")
         let batch = InFlightBatch(
             stagingIndex: filling, header: header, paddedBytes: padded, fileOffset: UInt64(position - active.position),
             since: now, staged: counters.staged)
