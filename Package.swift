@@ -35,12 +35,17 @@ let package = Package(
         .target(name: "HTTPFrontEnd", dependencies: ["CMicroHTTPD"], swiftSettings: shipped),
         .target(
             name: "AppendLogService",
-            dependencies: ["LogStore", "HTTPFrontEnd", .product(name: "Logging", package: "swift-log")],
+            dependencies: [
+                "CLinux", "LogFormat", "WriteAheadLog", "LogStore", "HTTPFrontEnd",
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            // A link to the one at the top, which is the contract.
+            resources: [.embedInCode("openapi.yaml")],
             swiftSettings: shipped),
         .executableTarget(
             name: "appendlog",
             dependencies: [
-                "AppendLogService",
+                "AppendLogService", "CLinux", "LogFormat", "WriteAheadLog",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],

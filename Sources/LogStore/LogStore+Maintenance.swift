@@ -6,10 +6,15 @@ extension LogStore {
     func sealActiveIndex(next segment: Position) {
         let sealed = activeIndex
         let bytes = sealed.writeOut(storeID: wal.storeID, into: &table)
-        unwrittenIndexes[sealed.segment] = sealed
-        wal.writeIndex(bytes, of: sealed.segment)
+        putInPlace(sealed, bytes)
         activeIndex = ActiveIndex(segment: segment)
         wantsCheckpoint = true
+    }
+
+    /// Has an index file written; until it is there, reads use the index in memory.
+    func putInPlace(_ index: ActiveIndex, _ bytes: [UInt8]) {
+        unwrittenIndexes[index.segment] = index
+        wal.writeIndex(bytes, of: index.segment)
     }
 
     /// Takes note of a file that the maintenance thread has finished. Returns the failure to be logged, if there is one:

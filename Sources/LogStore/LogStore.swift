@@ -24,7 +24,7 @@ public struct AppendTicket: Equatable, Sendable {
 }
 
 /// What became of an append.
-public enum StoreAppend: Equatable {
+public enum StoreAppend: Equatable, Sendable {
     case staged(AppendTicket)
     /// No room now; there will be after the next commit.
     case busy
@@ -91,7 +91,7 @@ public final class LogStore {
         durableLogCount = table.count
         // The epoch's batch may have begun a new segment.
         if activeIndex.segment != wal.active.position { sealActiveIndex(next: wal.active.position) }
-        for (segment, bytes) in replay.lostIndexes { wal.writeIndex(bytes, of: segment) }
+        for (index, bytes) in replay.lostIndexes { putInPlace(index, bytes) }
         wantsCheckpoint = wal.segments.count > 1
     }
 

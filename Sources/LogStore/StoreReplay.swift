@@ -9,8 +9,8 @@ final class StoreReplay: RecoveryVisitor {
     var lastTimestamp = Timestamp.zero
     /// The index of the segment that the replay is in.
     var activeIndex: ActiveIndex?
-    /// Index files that were missing or damaged, made anew.
-    var lostIndexes: [(segment: Position, bytes: [UInt8])] = []
+    /// Indexes of sealed segments whose files were missing or damaged, made anew.
+    var lostIndexes: [(index: ActiveIndex, bytes: [UInt8])] = []
     private var slots: [LogID: LogSlot] = [:]
     private let directory: String
     private let fileSystem: any FileSystem
@@ -72,7 +72,7 @@ final class StoreReplay: RecoveryVisitor {
         var index = ActiveIndex(segment: segment.position)
         var batches = try SegmentBatches(segment, directory: directory, fileSystem: fileSystem)
         while let (batch, position) = try batches.next() { try add(batch, at: position, to: &index) }
-        lostIndexes.append((segment.position, index.writeOut(storeID: segment.header.storeID, into: &table)))
+        lostIndexes.append((index, index.writeOut(storeID: segment.header.storeID, into: &table)))
     }
 
     /// The table of an index file, nil if the file is missing or damaged: then it is made anew.
@@ -85,7 +85,7 @@ final class StoreReplay: RecoveryVisitor {
 
     func begin(_ segment: Position) throws(WriteAheadLogError) {
         if let sealed = activeIndex {
-            lostIndexes.append((sealed.segment, sealed.writeOut(storeID: storeID, into: &table)))
+            lostIndexes.append((sealed, sealed.writeOut(storeID: storeID, into: &table)))
         }
         activeIndex = ActiveIndex(segment: segment)
     }

@@ -42,7 +42,7 @@ public struct StagedFrame: Equatable, Sendable {
 }
 
 /// What became of an append.
-public enum AppendOutcome: Equatable {
+public enum AppendOutcome: Equatable, Sendable {
     case staged(StagedFrame)
     /// There is no room now; there will be after the next batch, or when a segment is ready.
     case busy

@@ -67,6 +67,18 @@ import Testing
         #expect(server.waitUntil { $0.frontEnd.connectionCount == 0 })
     }
 
+    /// An owner that is woken once for all of them, as by an edge-triggered poll.
+    @Test func oneWakeUpIsEnoughForManyConnections() throws {
+        let frontEnd = try HTTPFrontEnd(address: "127.0.0.1:0", handler: TestHandler())
+        let clients = try (0..<50).map { _ in try TestClient(port: frontEnd.listeningPort) }
+        repeat { frontEnd.run(nowMicroseconds: 1) } while frontEnd.mustRunAgain
+        #expect(frontEnd.connectionCount == 50)
+        clients.forEach { $0.request("POST", "/echo", body: "x") }
+        repeat { frontEnd.run(nowMicroseconds: 1) } while frontEnd.mustRunAgain
+        for client in clients { #expect(try client.readResponse().text == "x") }
+        frontEnd.stop()
+    }
+
     // MARK: Deadlines
 
     /// A point in the life of a connection, how long it may last, and what is sent to get there.

@@ -131,6 +131,12 @@ final class TestClient {
         return count == 0 || (count < 0 && (errno == ECONNRESET || errno == EPIPE))
     }
 
+    /// Reads whatever comes until the server closes, or nothing comes for 10 s.
+    func discardRest() {
+        while (try? readMore()) != nil {}
+        received = []
+    }
+
     /// True when nothing has come and the connection is open, at this moment.
     func hasNothingToRead() -> Bool {
         var byte: UInt8 = 0

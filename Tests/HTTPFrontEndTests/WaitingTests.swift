@@ -123,6 +123,51 @@ import Testing
         #expect(try client.readResponse().text == "y")
     }
 
+    @Test func aClientGetsIts100ContinueWhileAnotherRequestWaits() throws {
+        let server = try TestServer()
+        defer { server.stop() }
+        let waiting = try TestClient(port: server.port)
+        waiting.request("POST", "/poll", body: "x")
+        #expect(server.waitUntil { $0.handler.waiting.count == 1 })
+        let client = try TestClient(port: server.port)
+        client.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n")
+        #expect(try client.readResponse().status == 100)
+        client.send("y")
+        #expect(try client.readResponse().text == "y")
+    }
+
+    @Test(arguments: ["/poll", "/later", "/suspend"])
+    func anAnswerFromOutsideAHandlerCallAsksForARun(_ target: String) throws {
+        let server = try TestServer()
+        defer { server.stop() }
+        let client = try TestClient(port: server.port)
+        client.request("POST", target, body: "x")
+        #expect(server.waitUntil { $0.handler.waiting.count == 1 })
+        #expect(server.onLoop { !$0.frontEnd.mustRunAgain })
+        let mustRunAgain = server.onLoop { state in
+            state.handler.waiting[0].respond(HTTPResponse(status: 200))
+            return state.frontEnd.mustRunAgain
+        }
+        #expect(mustRunAgain)
+        #expect(try client.readResponse().status == 200)
+    }
+
+    @Test func aResumedRequestAsksForARun() throws {
+        let server = try TestServer()
+        defer { server.stop() }
+        let client = try TestClient(port: server.port)
+        client.request("POST", "/poll", body: "x")
+        #expect(server.waitUntil { $0.handler.waiting.count == 1 })
+        server.advance(microseconds: 2_000)
+        let mustRunAgain = server.onLoop { state in
+            state.frontEnd.resumeWaiting()
+            return state.frontEnd.mustRunAgain
+        }
+        #expect(mustRunAgain)
+        server.commit()
+        #expect(try client.readResponse().status == 201)
+    }
+
     @Test func aSecondRequestThatArrivesWhileTheFirstWaitsIsReadAfterIt() throws {
         let server = try TestServer()
         defer { server.stop() }

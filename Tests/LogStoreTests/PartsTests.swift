@@ -124,8 +124,10 @@ func linesAreCutAtTheirEnds(body: String, expected: [String]) throws {
 
 @Test func anIndexFileSaysWhatWasPutIn() throws {
     let store = StoreID(first: 1, second: 2)
-    let entries = (0..<5).map {
-        IndexEntry(offset: RecordOffset(rawValue: UInt64($0 * 10)), frame: UInt32($0 * 70_000 + 64), batchEnd: UInt32($0 * 70_000 + 900))
+    let entries = (UInt32(0)..<5).map { (number: UInt32) -> IndexEntry in
+        let start = number * 70_000
+        return IndexEntry(
+            offset: RecordOffset(rawValue: UInt64(number) * 10), frame: start + 64, batchEnd: start + 900)
     }
     let logs = [(log: LogID(rawValue: 3), entries: entries), (log: LogID(rawValue: 1), entries: [entries[4]])]
     let (bytes, rows) = IndexFile.encode(storeID: store, segment: Position(rawValue: 4096), logs: logs)

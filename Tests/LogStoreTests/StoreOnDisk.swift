@@ -11,9 +11,11 @@ final class StoreOnDisk {
     private(set) var store: LogStore
 
     /// Small segments and batches, so that a test turns many of them.
-    init(segmentMiB: Int = 2, engine: EngineChoice = .auto, mode: ModeChoice = .auto) throws {
+    init(
+        segmentMiB: Int = 2, engine: EngineChoice = .auto, mode: ModeChoice = .auto, clock: any LogClock = SystemClock()
+    ) throws {
         directory = try Self.makeDirectory()
-        store = try LogStore.open(Self.configuration(directory, segmentMiB, engine, mode))
+        store = try LogStore.open(Self.configuration(directory, segmentMiB, engine, mode), clock: clock)
         self.segmentMiB = segmentMiB
         self.engine = engine
         self.mode = mode
@@ -50,14 +52,14 @@ final class StoreOnDisk {
     }
 
     /// Ends the store as a killed process would, or after a clean stop, and opens it again.
-    func reopen(cleanly: Bool = false, autoCreate: Bool = true) throws {
+    func reopen(cleanly: Bool = false, autoCreate: Bool = true, clock: any LogClock = SystemClock()) throws {
         if cleanly { #expect(store.close(deadlineMicroseconds: .max)) }
         let unopened = try LogStore.open(Self.configuration(try Self.makeDirectory(), segmentMiB))
         // Lets go of the first store, and so of its lock, before the directory is opened again.
         store = unopened
         var configuration = Self.configuration(directory, segmentMiB, engine, mode)
         configuration.autoCreate = autoCreate
-        store = try LogStore.open(configuration)
+        store = try LogStore.open(configuration, clock: clock)
     }
 
     /// One turn of the loop: takes in what happened and publishes it.
@@ -109,7 +111,7 @@ final class StoreOnDisk {
 
     /// All records from an offset on, as far as the sink's limit goes.
     func read(_ log: String, from: UInt64 = 0, limit: Int = .max) throws -> [[UInt8]] {
-        let slot = try #require(slot(log))
+        let slot = try #require(self.slot(log))
         let sink = CollectingSink(limit: limit)
         let read = store.beginRead(slot, from: RecordOffset(rawValue: from))
         while true {

@@ -2,7 +2,7 @@
 /// bytes given to `init` must outlive it and everything that it returns.
 @safe
 public struct ByteReader {
-    private let bytes: UnsafeRawBufferPointer
+    @usableFromInline let bytes: UnsafeRawBufferPointer
     /// How many bytes were read.
     public private(set) var offset = 0
 
@@ -15,11 +15,12 @@ public struct ByteReader {
 
     /// The next integer, for instance `let count: UInt32 = try reader.read()`. Throws `FormatError.truncated`, and has
     /// then read nothing.
+    @inlinable
     public mutating func read<Value: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
         _ type: Value.Type = Value.self
     ) throws(FormatError) -> Value {
         let start = try advance(by: MemoryLayout<Value>.size)
-        return unsafe bytes.integer(at: start)
+        return unsafe Value(littleEndian: bytes.loadUnaligned(fromByteOffset: start, as: Value.self))
     }
 
     /// The next `byteCount` bytes, in place. Throws `FormatError.truncated`, and has then read nothing.
@@ -28,7 +29,8 @@ public struct ByteReader {
         return unsafe bytes.part(start..<start + byteCount)
     }
 
-    private mutating func advance(by byteCount: Int) throws(FormatError) -> Int {
+    @usableFromInline
+    mutating func advance(by byteCount: Int) throws(FormatError) -> Int {
         guard byteCount >= 0 else { throw .badLength }
         guard byteCount <= remainingBytes else { throw .truncated(needed: byteCount, available: remainingBytes) }
         defer { offset += byteCount }

@@ -80,7 +80,7 @@ extension LogStore {
         return nil
     }
 
-    private func fetchIndex(_ read: RangeRead, _ extent: IndexExtent) -> ReadProgress {
+    private func fetchIndex(_ read: RangeRead, _ extent: IndexExtent) -> ReadProgress? {
         let bytes = IndexFile.blockBytes(entryCount: Int(extent.entryCount))
         read.reserve(max(bytes, LogStoreLimits.readBytes), alignment: wal.engine.blockBytes)
         do throws(FileError) {
@@ -88,13 +88,24 @@ extension LogStore {
             read.descriptor = unsafe try wal.beginIndexRead(
                 extent.segment, at: UInt64(extent.blockStart), into: target, number: nextReadNumber)
         } catch {
-            return .failed(error)
+            return beginWithoutIndex(read, extent)
         }
         wait(read, for: .index(extent))
         return .waiting
     }
 
-    /// Takes the entries that were read. A damaged index only costs time: the segment is scanned from its first batch.
+    /// A missing or damaged index only costs time: the segment is scanned from its first batch on.
+    private func beginWithoutIndex(_ read: RangeRead, _ extent: IndexExtent) -> ReadProgress? {
+        guard let segment = wal.segment(containing: extent.segment) else { return .damaged(position: extent.segment) }
+        let start = segment.firstBatchPosition
+        read.segment = segment
+        read.entries = [IndexEntry(offset: extent.first, frame: UInt32(start - segment.position), batchEnd: 0)]
+        read.entryIndex = 0
+        read.cursor = .batch(start)
+        return nil
+    }
+
+    /// Takes the entries that were read.
     private func takeIndex(_ read: RangeRead, _ extent: IndexExtent, _ result: Int32) {
         let bytes = IndexFile.blockBytes(entryCount: Int(extent.entryCount))
         var entries: [IndexEntry] = []
@@ -103,15 +114,7 @@ extension LogStore {
             entries = (unsafe try? IndexFile.entries(decoding: block, log: table[read.log].id)) ?? []
         }
         if let covering = entries.lastIndex(where: { $0.offset <= read.next }) { entries.removeFirst(covering) }
-        if entries.isEmpty, let segment = wal.segment(containing: extent.segment) {
-            let start = segment.firstBatchPosition
-            read.segment = segment
-            read.entries = [IndexEntry(offset: extent.first, frame: UInt32(start - segment.position), batchEnd: 0)]
-            read.entryIndex = 0
-            read.cursor = .batch(start)
-            return
-        }
-        _ = begin(read, extent.segment, entries)
+        _ = entries.isEmpty ? beginWithoutIndex(read, extent) : begin(read, extent.segment, entries)
     }
 
     private func fetchData(_ read: RangeRead, at position: Position, bytes: Int) -> ReadProgress {

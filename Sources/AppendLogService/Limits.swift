@@ -1,0 +1,29 @@
+/// Every limit of the service, with its unit and its reason. Those of connections and bodies are `HTTPLimits`.
+public enum ServiceLimits {
+    /// Bytes of one record unless configured: fits a request body with room for framing.
+    public static let recordBytesDefault = 1 << 20
+    /// Records of one request unless configured: their lengths and the largest body fit one batch.
+    public static let recordsPerRequestDefault = 65_536
+    /// Records in a page unless asked for.
+    static let pageRecordsDefault: UInt64 = 1_000
+    /// Records in a page at most: it is encoded in slices between which the loop serves others, and held whole.
+    static let pageRecordsMax: UInt64 = 10_000
+    /// Bytes of records in a page unless asked for.
+    static let pageBytesDefault: UInt64 = 1 << 20
+    /// Bytes of records in a page at most: it is held whole in memory.
+    static let pageBytesMax: UInt64 = 4 << 20
+    /// Logs in a page unless asked for.
+    static let logPageDefault: UInt64 = 100
+    /// Logs in a page of `/v1/logs` at most: about 1 ms of work.
+    static let logPageMax: UInt64 = 1_000
+    /// Logs in a page of `/v1/stats` at most: it is asked often.
+    static let statsPageMax: UInt64 = 100
+    /// Seconds from the signal to the exit, at most, unless configured.
+    public static let drainSecondsDefault = 30
+    /// Microseconds that the last commit gets when the drain's deadline has passed already.
+    static let closeMicrosecondsMin: Int64 = 1_000_000
+    /// Microseconds between two looks at deadlines.
+    static let tickMicroseconds: Int64 = 100_000
+    /// Descriptors that are not connections: segments being read, the ring, the daemon's own.
+    static let reservedDescriptors = 160
+}

@@ -1,0 +1,133 @@
+import HTTPFrontEnd
+import LogStore
+import Logging
+import WriteAheadLog
+
+/// The one thread that serves: it owns the store, the front end and the service, and sleeps in one place, the
+/// write-ahead log's `wait`.
+///
+/// A turn: sleep → publish what became durable → go on with reads → let libmicrohttpd run (appends are staged, waiting
+/// ones answered) → hand the filling batch to the disk if it is free.
+final class Loop {
+    /// How a run ended.
+    enum Outcome: Equatable {
+        /// Everything was answered and is durable.
+        case drained
+        /// The deadline passed with records that are not durable.
+        case uncommitted(records: Int)
+        case poisoned
+    }
+
+    /// What wakes the loop beside the disk.
+    private enum Source {
+        static let frontEnd = 1
+        static let drain = 2
+    }
+
+    let store: LogStore
+    let frontEnd: HTTPFrontEnd
+    private let service: Service
+    private let logger: Logger
+    private let drainDescriptor: Int32
+    private let drainMicroseconds: Int64
+    private let clock = SystemClock()
+    private var events = LoopEvents()
+    private var nextTick: Int64 = 0
+    /// Set once the server is being stopped.
+    private var deadline: Int64?
+
+    /// Opens the store and listens. `drainDescriptor` is an eventfd that becomes readable when the server is to stop.
+    init(_ configuration: ServerConfiguration, drainDescriptor: Int32, _ logger: Logger) throws {
+        self.logger = logger
+        self.drainDescriptor = drainDescriptor
+        drainMicroseconds = Int64(configuration.drainDeadlineSeconds) * 1_000_000
+        store = try LogStore.open(configuration.store)
+        service = Service(store, configuration.appendLimits, logger)
+        frontEnd = try HTTPFrontEnd(address: configuration.listen, limits: configuration.http, handler: service)
+        service.frontEnd = frontEnd
+        store.wal.watch(frontEnd.epollDescriptor, source: Source.frontEnd)
+        store.wal.watch(drainDescriptor, source: Source.drain)
+    }
+
+    /// Serves until the server is told to stop, or the log is poisoned, and everything is answered.
+    func run() -> Outcome {
+        var timeout: Int64 = 0
+        while !isDrained {
+            store.wal.wait(timeoutMicroseconds: timeout, into: &events)
+            takeEvents()
+            let now = clock.monotonicMicroseconds
+            let isTick = now >= nextTick
+            if isTick { tick(now) }
+            if isTick || mustRunFrontEnd { frontEnd.run(nowMicroseconds: UInt64(now)) }
+            let wanted = store.wal.turn()
+            store.tick()
+            timeout = frontEnd.mustRunAgain ? 0 : min(wanted ?? .max, max(0, nextTick - now))
+        }
+        return close()
+    }
+
+    private var isDrained: Bool {
+        guard let deadline else { return false }
+        return frontEnd.isIdle || clock.monotonicMicroseconds >= deadline
+    }
+
+    private var mustRunFrontEnd: Bool {
+        frontEnd.mustRunAgain || service.hasBusyAppends || events.durable != nil
+            || events.sources.contains(Source.frontEnd)
+    }
+
+    private func takeEvents() {
+        if let batch = events.durable { store.publish(batch) }
+        if events.durable != nil || service.hasBusyAppends {
+            service.hasBusyAppends = false
+            frontEnd.resumeWaiting()
+        }
+        for read in events.reads { service.readEnded(number: read.number, result: read.result) }
+        for file in events.finishedFiles { note(file) }
+        if events.sources.contains(Source.drain) {
+            clearEvent(drainDescriptor)
+            if deadline == nil { logger.info("stopping", metadata: ["open_requests": "\(frontEnd.openExchangeCount)"]) }
+            beginDrain()
+        }
+        if let cause = store.wal.poisonCause, deadline == nil {
+            logger.critical("the write-ahead log failed: stopping", metadata: ["error": "\(cause)"])
+            beginDrain()
+        }
+    }
+
+    private func beginDrain() {
+        guard deadline == nil else { return }
+        deadline = clock.monotonicMicroseconds + drainMicroseconds
+        service.isDraining = true
+        frontEnd.beginDrain()
+        frontEnd.resumeWaiting()
+    }
+
+    /// Looks at deadlines, and lets appends that wait notice that the log is poisoned.
+    private func tick(_ now: Int64) {
+        frontEnd.tick(nowMicroseconds: UInt64(now))
+        if store.wal.poisonCause != nil { frontEnd.resumeWaiting() }
+        nextTick = now + ServiceLimits.tickMicroseconds
+    }
+
+    private func note(_ file: FinishedFile) {
+        guard let error = store.finished(file) else { return }
+        let what = file.kind == .checkpoint ? "a checkpoint" : "a segment's index"
+        logger.warning(
+            "\(what) could not be written: the next start takes longer", metadata: ["error": "\(error)"])
+    }
+
+    /// Makes everything staged durable, answers those who waited for it, and closes all connections.
+    private func close() -> Outcome {
+        service.isClosing = true
+        let now = clock.monotonicMicroseconds
+        let isDurable = store.close(
+            deadlineMicroseconds: max(deadline ?? now, now + ServiceLimits.closeMicrosecondsMin))
+        let pending = store.wal.pending
+        frontEnd.resumeWaiting()
+        frontEnd.run(nowMicroseconds: UInt64(clock.monotonicMicroseconds))
+        frontEnd.stop()
+        if store.wal.poisonCause != nil { return .poisoned }
+        return isDurable ? .drained : .uncommitted(records: pending.staged.records + pending.inFlight.records)
+    }
+}

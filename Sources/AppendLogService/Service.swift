@@ -1,0 +1,133 @@
+import HTTPFrontEnd
+import LogStore
+import Logging
+import WriteAheadLog
+
+/// What the bodies of appends may hold.
+public struct AppendLimits: Sendable {
+    /// Bytes of a request body.
+    public var bodyBytesMax: Int
+    /// Bytes of a record.
+    public var recordBytesMax: Int
+    /// Records of a request.
+    public var recordCountMax: Int
+
+    public init(bodyBytesMax: Int, recordBytesMax: Int, recordCountMax: Int) {
+        self.bodyBytesMax = bodyBytesMax
+        self.recordBytesMax = recordBytesMax
+        self.recordCountMax = recordCountMax
+    }
+}
+
+/// The routes over one store. What each does is in its own extension: appends, reads, documents.
+///
+/// An append is admitted, read whole, staged in the store's filling batch, and answered when that batch is durable:
+/// `admit` → `handle` → `poll`, again and again, until the store's durable batch number has reached the append's.
+final class Service: RequestHandler {
+    let store: LogStore
+    let limits: AppendLimits
+    let clock = SystemClock()
+    let logger: Logger
+    /// Monotonic microseconds at the start.
+    let startedAt: Int64
+    /// For the numbers of connections and waiting requests in the stats.
+    weak var frontEnd: HTTPFrontEnd?
+    /// The server is being stopped: requests are still served, readiness is gone.
+    var isDraining = false
+    /// The store is being closed: nothing may be staged any more.
+    var isClosing = false
+    /// An append found no room and asks again when the loop has turned.
+    var hasBusyAppends = false
+    /// Used for one answer at a time, and kept.
+    var json = JSONWriter()
+    var location = JSONWriter()
+    /// Exchanges whose read waits for the disk.
+    var waitingReads: [ObjectIdentifier: Exchange] = [:]
+
+    init(_ store: LogStore, _ limits: AppendLimits, _ logger: Logger) {
+        self.store = store
+        self.limits = limits
+        self.logger = logger
+        startedAt = clock.monotonicMicroseconds
+    }
+
+    /// Whether appends are taken.
+    var isReady: Bool { !isDraining && store.wal.poisonCause == nil }
+
+    override func admit(_ exchange: Exchange) -> Admission {
+        guard case .records(let log) = unsafe Router.route(exchange.target).route, exchange.method == .post else {
+            return .discard
+        }
+        guard unsafe LogName.isValid(exchange.part(log)) else { return refuse(exchange, .invalidLogName) }
+        if let problem = appendRefusal { return refuse(exchange, problem) }
+        return .receive(bodyBytesMax: limits.bodyBytesMax)
+    }
+
+    override func handle(_ exchange: Exchange) -> Step {
+        let routed = unsafe Router.route(exchange.target)
+        if exchange.method == .post, case .records(let log) = routed.route { return append(exchange, log) }
+        guard routed.route != .unknown else { return answer(exchange, .notFound) }
+        guard exchange.method == .get || exchange.method == .head else {
+            var response = Problem.methodNotAllowed.response()
+            response.addHeader("Allow", routed.route.allow)
+            exchange.respond(response)
+            return .answered
+        }
+        return read(exchange, routed)
+    }
+
+    override func poll(_ exchange: Exchange) -> Step {
+        guard let staged = StagedAppend(of: exchange) else { return handle(exchange) }
+        return settle(exchange, staged)
+    }
+
+    override func abandoned(_ exchange: Exchange) {
+        if let reading = exchange.attachment as? RecordReading {
+            waitingReads[ObjectIdentifier(reading.read)] = nil
+            store.cancel(reading.read)
+        }
+        // What an append staged lies in the store: nobody needs the exchange for it.
+        exchange.release()
+    }
+
+    /// Answers with a problem.
+    func answer(_ exchange: Exchange, _ problem: Problem) -> Step {
+        exchange.respond(problem)
+        return .answered
+    }
+
+    private func refuse(_ exchange: Exchange, _ problem: Problem) -> Admission {
+        exchange.respond(problem)
+        return .answered
+    }
+
+    private func read(_ exchange: Exchange, _ routed: RoutedTarget) -> Step {
+        switch routed.route {
+        case .records(let log): readPage(exchange, log, routed.query)
+        case .record(let log, let offset): readRecord(exchange, log, offset)
+        case .log(let log): readLog(exchange, log)
+        case .logs: readLogs(exchange, routed.query)
+        case .stats: readStats(exchange, routed.query)
+        case .health: answer(exchange, json: #"{"status":"ok"}"#)
+        case .readiness: readReadiness(exchange)
+        case .contract: readContract(exchange)
+        case .unknown: answer(exchange, .notFound)
+        }
+    }
+}
+
+extension Exchange {
+    /// The bytes of a part of the target. Valid as long as the exchange.
+    func part(_ range: Range<Int>) -> UnsafeRawBufferPointer {
+        unsafe UnsafeRawBufferPointer(rebasing: target[range])
+    }
+}
+
+extension HTTPResponse {
+    /// The header lines that every answer of the service has.
+    mutating func addCommonHeaders(contentType: StaticString) {
+        addHeader("Content-Type", contentType)
+        addHeader("Cache-Control", "no-store")
+        addHeader("X-Content-Type-Options", "nosniff")
+    }
+}

@@ -1,0 +1,236 @@
+import AppendLogService
+import ArgumentParser
+import HTTPFrontEnd
+import LogStore
+import Logging
+import WriteAheadLog
+
+struct Serve: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Serve a data directory over HTTP.",
+        discussion: """
+            Every flag can also be given as an environment variable: --data-dir as APPENDLOG_DATA_DIR, and so on; a flag \
+            wins over its variable. Sizes are bytes, or numbers with KiB or MiB behind them.
+
+            SIGTERM and SIGINT stop accepting, answer what is open and exit with status 0; a second signal exits at once. \
+            Exit status 1: it refused to start, the disk failed, or records were not durable at the drain's deadline.
+            """)
+
+    @OptionGroup(title: "Place") var place: PlaceOptions
+    @OptionGroup(title: "Requests") var requests: RequestOptions
+    @OptionGroup(title: "Connections") var connections: ConnectionOptions
+    @OptionGroup(title: "Write-ahead log") var disk: DiskOptions
+    @OptionGroup(title: "Operation") var operation: OperationOptions
+
+    func run() throws {
+        let (format, level) = try operation.logging()
+        let logger = Logger(label: "appendlog") { _ in LineLogHandler(format, level: level) }
+        Server.run(try configured(), logger)
+    }
+
+    private func configured() throws -> ServerConfiguration {
+        var http = HTTPLimits()
+        try requests.apply(to: &http)
+        try connections.apply(to: &http)
+        let recordsMax = try requests.recordCountMax()
+        var store = LogStoreConfiguration(wal: WriteAheadLogConfiguration(directory: try place.directory()))
+        store.wal.allowsUnsafeFileSystem = try place.allowsUnsafeFileSystem()
+        try requests.apply(to: &store)
+        try disk.apply(
+            to: &store.wal,
+            batchBytesNeeded: ServerConfiguration.batchBytesNeeded(
+                bodyBytesMax: http.requestBodyBytesMax, recordsPerRequestMax: recordsMax))
+        var configuration = ServerConfiguration(listen: try place.address(), store: store, http: http)
+        configuration.recordBytesMax = try requests.recordSizeMax()
+        configuration.recordsPerRequestMax = recordsMax
+        configuration.drainDeadlineSeconds = try operation.drainSeconds()
+        return configuration
+    }
+}
+
+struct PlaceOptions: ParsableArguments {
+    @Option(help: "Directory of all data; it is made if it is missing. Required.")
+    var dataDir: String?
+
+    @Option(
+        help:
+            "IPv4 address or bracketed IPv6 address, a colon and a port; port 0 takes a free one. (default: 127.0.0.1:4437)"
+    )
+    var listen: String?
+
+    @Flag(help: "Accept a data directory on tmpfs or overlayfs, where a sync may make nothing durable.")
+    var allowUnsafeFilesystem = false
+
+    func directory() throws -> String {
+        guard let path = try EnvironmentVariable.value(of: "data-dir", flag: dataDir, expecting: "a path"),
+            !path.isEmpty
+        else {
+            throw ValidationError("Say where the data are: --data-dir DIR, or APPENDLOG_DATA_DIR.")
+        }
+        return path
+    }
+
+    func address() throws -> String {
+        try EnvironmentVariable.value(of: "listen", flag: listen, expecting: "an address", default: "127.0.0.1:4437")
+    }
+
+    func allowsUnsafeFileSystem() throws -> Bool {
+        try EnvironmentVariable.value(
+            of: "allow-unsafe-filesystem", flag: allowUnsafeFilesystem ? Choice(true) : nil,
+            expecting: "true or false", default: Choice(false)
+        ).isTrue
+    }
+}
+
+struct RequestOptions: ParsableArguments {
+    @Option(help: "Largest request body, in bytes. (default: 1114112)")
+    var requestBodyBytesMax: ByteSize?
+
+    @Option(help: "Largest record, in bytes. (default: 1048576)")
+    var recordBytesMax: ByteSize?
+
+    @Option(help: "Most records in one request. (default: 65536)")
+    var recordsPerRequestMax: PositiveNumber?
+
+    @Option(help: "Bytes that may wait for the disk; more appends get 503. (default: 67108864)")
+    var pendingBytesMax: ByteSize?
+
+    @Option(help: "Whether an append makes a log that is not there: true or false. (default: true)")
+    var autoCreate: Choice?
+
+    func apply(to http: inout HTTPLimits) throws {
+        http.requestBodyBytesMax = try EnvironmentVariable.value(
+            of: "request-body-bytes-max", flag: requestBodyBytesMax, expecting: byteSize,
+            default: ByteSize(bytes: http.requestBodyBytesMax)
+        ).bytes
+    }
+
+    func apply(to store: inout LogStoreConfiguration) throws {
+        store.pendingBytesMax = try EnvironmentVariable.value(
+            of: "pending-bytes-max", flag: pendingBytesMax, expecting: byteSize,
+            default: ByteSize(bytes: store.pendingBytesMax)
+        ).bytes
+        store.autoCreate = try EnvironmentVariable.value(
+            of: "auto-create", flag: autoCreate, expecting: "true or false", default: Choice(store.autoCreate)
+        ).isTrue
+    }
+
+    func recordSizeMax() throws -> Int {
+        try EnvironmentVariable.value(
+            of: "record-bytes-max", flag: recordBytesMax, expecting: byteSize,
+            default: ByteSize(bytes: ServiceLimits.recordBytesDefault)
+        ).bytes
+    }
+
+    func recordCountMax() throws -> Int {
+        try EnvironmentVariable.value(
+            of: "records-per-request-max", flag: recordsPerRequestMax, expecting: positiveNumber,
+            default: PositiveNumber(ServiceLimits.recordsPerRequestDefault)
+        ).value
+    }
+}
+
+struct ConnectionOptions: ParsableArguments {
+    @Option(help: "Connections that are served, as far as the limit of open files allows. (default: 1000)")
+    var connectionsMax: PositiveNumber?
+
+    @Option(help: "Seconds from a connection or a request line to the end of the headers. (default: 10)")
+    var headerDeadlineSeconds: PositiveNumber?
+
+    @Option(help: "Seconds for a body however short. (default: 30)")
+    var bodyDeadlineSeconds: PositiveNumber?
+
+    @Option(help: "Bytes per second that earn a longer body, or a longer answer, more time. (default: 1024)")
+    var bodyRateBytesMin: ByteSize?
+
+    @Option(help: "Seconds that a connection may stay open between requests. (default: 75)")
+    var idleTimeoutSeconds: PositiveNumber?
+
+    func apply(to http: inout HTTPLimits) throws {
+        try set(&http.connectionsMax, "connections-max", connectionsMax)
+        try set(&http.headerDeadlineSeconds, "header-deadline-seconds", headerDeadlineSeconds)
+        try set(&http.bodyDeadlineSeconds, "body-deadline-seconds", bodyDeadlineSeconds)
+        try set(&http.idleTimeoutSeconds, "idle-timeout-seconds", idleTimeoutSeconds)
+        http.bodyRateBytesMin = try EnvironmentVariable.value(
+            of: "body-rate-bytes-min", flag: bodyRateBytesMin, expecting: byteSize,
+            default: ByteSize(bytes: http.bodyRateBytesMin)
+        ).bytes
+    }
+
+    private func set(_ limit: inout Int, _ name: String, _ flag: PositiveNumber?) throws {
+        limit = try EnvironmentVariable.value(
+            of: name, flag: flag, expecting: positiveNumber, default: PositiveNumber(limit)
+        ).value
+    }
+}
+
+struct DiskOptions: ParsableArguments {
+    @Option(help: "Bytes of the segment files made from now on, a multiple of 1 MiB. (default: 67108864)")
+    var segmentBytes: ByteSize?
+
+    @Option(help: "Bytes of the largest batch. (default: 1572864, or what the largest request needs)")
+    var batchBytesMax: ByteSize?
+
+    @Option(help: "Microseconds that an append waits for others to share its sync. (default: 0)")
+    var commitLingerMicroseconds: NaturalNumber?
+
+    @Option(help: "Who calls the kernel: auto, io_uring or syscalls. (default: auto)")
+    var engine: EngineChoice?
+
+    @Option(help: "How batches are written: auto, direct or buffered. (default: auto)")
+    var mode: ModeChoice?
+
+    func apply(to wal: inout WriteAheadLogConfiguration, batchBytesNeeded: Int) throws {
+        let given = try EnvironmentVariable.value(of: "batch-bytes-max", flag: batchBytesMax, expecting: byteSize)
+        if let given, given.bytes < batchBytesNeeded {
+            throw ValidationError(
+                "--batch-bytes-max \(given.bytes) cannot hold the largest request, which needs \(batchBytesNeeded) bytes: "
+                    + "raise it, or lower --request-body-bytes-max or --records-per-request-max.")
+        }
+        wal.batchBytesMax = given?.bytes ?? max(wal.batchBytesMax, batchBytesNeeded)
+        wal.segmentBytes = try EnvironmentVariable.value(
+            of: "segment-bytes", flag: segmentBytes, expecting: byteSize, default: ByteSize(bytes: wal.segmentBytes)
+        ).bytes
+        wal.lingerMicroseconds = Int64(
+            try EnvironmentVariable.value(
+                of: "commit-linger-microseconds", flag: commitLingerMicroseconds, expecting: "a number from 0 on",
+                default: NaturalNumber(0)
+            ).value)
+        wal.engine = try EnvironmentVariable.value(
+            of: "engine", flag: engine, expecting: "auto, io_uring or syscalls", default: .auto)
+        wal.mode = try EnvironmentVariable.value(
+            of: "mode", flag: mode, expecting: "auto, direct or buffered", default: .auto)
+    }
+}
+
+struct OperationOptions: ParsableArguments {
+    @Option(help: "Seconds from the first SIGTERM or SIGINT to the exit, at most. (default: 30)")
+    var drainDeadlineSeconds: PositiveNumber?
+
+    @Option(
+        help:
+            "Log lines of this level and above: trace, debug, info, notice, warning, error or critical. (default: info)"
+    )
+    var logLevel: LogLevel?
+
+    @Option(help: "Log lines on standard error as text or json. (default: text)")
+    var logFormat: LogLineFormat?
+
+    func drainSeconds() throws -> Int {
+        try EnvironmentVariable.value(
+            of: "drain-deadline-seconds", flag: drainDeadlineSeconds, expecting: positiveNumber,
+            default: PositiveNumber(ServiceLimits.drainSecondsDefault)
+        ).value
+    }
+
+    func logging() throws -> (LogLineFormat, Logger.Level) {
+        let format = try EnvironmentVariable.value(
+            of: "log-format", flag: logFormat, expecting: "text or json", default: .text)
+        let level = try EnvironmentVariable.value(
+            of: "log-level", flag: logLevel, expecting: "a level from trace to critical", default: LogLevel(.info))
+        return (format, level.level)
+    }
+}
+
+private let byteSize = "a number of bytes, or one with KiB or MiB behind it"
+private let positiveNumber = "a number from 1 on"

@@ -1,0 +1,18 @@
+"""Loaded by schemathesis (SCHEMATHESIS_HOOKS): what bodies of appendlog's own media types look like."""
+
+import struct
+
+import schemathesis
+from hypothesis import strategies as st
+
+_records = st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=20)
+
+schemathesis.openapi.media_type(
+    "application/x-ndjson",
+    _records.map(lambda records: b"\n".join(b"r" + record.replace(b"\n", b"") for record in records)),
+)
+schemathesis.openapi.media_type(
+    "application/vnd.appendlog.records",
+    _records.map(lambda records: b"".join(struct.pack("<I", len(record)) + record for record in records)),
+)
+schemathesis.openapi.media_type("application/octet-stream", st.binary(min_size=1, max_size=2000))

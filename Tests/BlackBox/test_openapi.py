@@ -1,0 +1,160 @@
+"""openapi.yaml agrees with the server: schemathesis tries to prove the opposite, and each listed status is triggered."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema_rs
+import pytest
+import yaml
+
+from client import FRAMED, append_ok, framed, get, records_target, stats
+from rawhttp import encode_request, exchange
+from server import REPOSITORY, Server
+
+CONTRACT = REPOSITORY / "openapi.yaml"
+DOCUMENT = yaml.safe_load(CONTRACT.read_text())
+SEED = "20261122"
+EXAMPLES = "40"
+
+#: Every check of schemathesis that applies to a service without users.
+CHECKS = (
+    "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
+    "response_schema_conformance,negative_data_rejection,positive_data_acceptance,missing_required_header,"
+    "unsupported_method,allow_header_conformance"
+)
+
+OPERATIONS = [
+    (path, method)
+    for path, item in DOCUMENT["paths"].items()
+    for method in ("get", "head", "post", "put", "delete", "options", "patch")
+    if method in item
+]
+
+
+@pytest.fixture(scope="module")
+def documented(workspace) -> Server:
+    """A server with the log `orders` that the contract's examples name."""
+    server = Server(workspace / "openapi").start()
+    with server.connect() as connection:
+        append_ok(connection, "orders", framed([b"one", b"\xff\x00", b"three"]), FRAMED)
+    yield server
+    sys.stderr.write(server.log)
+    assert server.is_running(), f"ended with {server.process.returncode}"
+    server.stop()
+
+
+def run_schemathesis(server: Server, contract: Path, *more: str) -> subprocess.CompletedProcess:
+    """One run with a fixed seed and a bounded number of requests, without a database of earlier failures."""
+    program = Path(sys.executable).parent / "schemathesis"
+    command = [str(program), "run", str(contract), "--url", f"http://127.0.0.1:{server.port}", "--checks", CHECKS]
+    command += ["--seed", SEED, "--max-examples", EXAMPLES, "--generation-database", "none", "--continue-on-failure", "--no-color"]
+    command += ["--request-timeout", "20", "--suppress-health-check", "all", "--warnings", "off", *more]
+    environment = {**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(Path(__file__).parent)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, cwd=server.data_dir.parent)
+
+
+def test_schemathesis_finds_no_disagreement(documented):
+    ended = run_schemathesis(documented, CONTRACT)
+    print(ended.stdout[-20_000:], ended.stderr[-5_000:])
+    assert ended.returncode == 0
+    found = re.search(r"Operations:\s+(\d+) selected", ended.stdout)
+    tested = re.search(r"Tested:\s+(\d+)", ended.stdout)
+    assert found and tested and int(found.group(1)) == int(tested.group(1)) == len(OPERATIONS)
+    cases = re.search(r"(\d+) generated", ended.stdout)
+    assert cases and int(cases.group(1)) > 20 * len(OPERATIONS)
+    with documented.connect() as connection:
+        assert stats(connection)["totals"]["records"] > 100, "hardly any append succeeded"
+
+
+@pytest.mark.parametrize("break_it, complaint", [
+    (lambda paths: paths["/v1/logs/{log}/records"]["post"]["responses"].pop("201"), "Received: 201"),
+    (lambda paths: paths["/v1/logs/{log}"]["get"]["responses"].pop("404"), "Received: 404"),
+    (lambda paths: paths["/healthz"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["required"].append("missing"), "Response violates schema"),
+], ids=["status", "problem-status", "schema"])  # fmt: skip
+def test_schemathesis_would_find_a_disagreement(documented, workspace, break_it, complaint):
+    broken = copy.deepcopy(DOCUMENT)
+    break_it(broken["paths"])
+    contract = workspace / "broken.yaml"
+    contract.write_text(yaml.safe_dump(broken))
+    ended = run_schemathesis(documented, contract, "--max-failures", "1", "--phases", "examples,fuzzing", "--exclude-method", "HEAD")
+    assert ended.returncode == 1 and complaint in ended.stdout, ended.stdout[-5_000:] + ended.stderr
+
+
+@pytest.mark.parametrize("path, method", OPERATIONS, ids=[f"{method} {path}" for path, method in OPERATIONS])
+def test_every_listed_operation_answers_its_success(documented, path, method):
+    body = b"x" if method == "post" else None
+    with documented.connect() as connection:
+        response = connection.request(method.upper(), path.format(log="orders", offset=0), {}, body)
+    assert response.status == (201 if method == "post" else 200)
+    described = DOCUMENT["paths"][path][method]["responses"][str(response.status)]
+    assert response.media_type in described["content"]
+    for name, header in described["headers"].items():
+        if resolve(header).get("required"):
+            assert response.header(name) is not None, name
+
+
+def resolve(value: dict) -> dict:
+    """What a reference within the contract refers to."""
+    while "$ref" in value:
+        target = DOCUMENT
+        for part in value["$ref"].removeprefix("#/").split("/"):
+            target = target[part]
+        value = target
+    return value
+
+
+def test_the_server_hands_out_the_committed_contract(documented):
+    with documented.connect() as connection:
+        response = get(connection, "/openapi.yaml")
+    assert response.media_type == "application/yaml"
+    assert response.body == CONTRACT.read_bytes()
+
+
+def test_each_line_of_a_page_is_as_described(documented):
+    schema = {"$ref": "#/components/schemas/RecordLine", "components": DOCUMENT["components"]}
+    validator = jsonschema_rs.validator_for(schema)
+    with documented.connect() as connection:
+        lines = get(connection, records_target("orders")).body.splitlines()
+    assert len(lines) >= 3
+    for line in lines:
+        validator.validate(yaml.safe_load(line))
+
+
+@pytest.mark.parametrize("data, status", [
+    (b"GET /%s HTTP/1.1\r\nHost: a\r\n\r\n" % (b"a" * 20_000), 414),
+    (b"GET /healthz HTTP/1.1\r\nHost: a\r\nLong: " + b"a" * 20_000 + b"\r\n\r\n", 431),
+    (b"GET /healthz HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+    (b"GET /healthz HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n", 400),
+    (b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
+    (b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n", 413),
+])  # fmt: skip
+def test_what_the_http_library_answers_by_itself_is_documented_in_every_operation(documented, data, status):
+    with documented.connect() as connection:
+        connection.send(data)
+        connection.half_close()
+        assert connection.read_to_end().startswith(b"HTTP/1.1 %d " % status)
+    for path, method in OPERATIONS:
+        assert str(status) in DOCUMENT["paths"][path][method]["responses"], (path, method)
+
+
+def test_what_the_service_refuses_anywhere_is_documented_in_every_operation(documented):
+    refusals = {
+        "ambiguous_length": encode_request("GET", "/healthz", {"Content-Length": "5", "Transfer-Encoding": "chunked"}),
+        "invalid_host": b"GET /healthz HTTP/1.1\r\n\r\n",
+        "unknown_transfer_coding": encode_request("GET", "/healthz", {"Transfer-Encoding": "gzip"}),
+        "target_too_long": encode_request("GET", "/healthz?" + "a" * 3000),
+        "body_too_large": encode_request("GET", "/healthz", {"Content-Length": "10000000"}),
+    }
+    for code, data in refusals.items():
+        response = exchange(documented.port, data)
+        assert response.json()["code"] == code, code
+        for path, method in OPERATIONS:
+            described = resolve(DOCUMENT["paths"][path][method]["responses"][str(response.status)])
+            schema = {**described["content"]["application/problem+json"]["schema"], "components": DOCUMENT["components"]}
+            jsonschema_rs.validator_for(schema).validate(response.json())
