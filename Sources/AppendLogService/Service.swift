@@ -31,7 +31,8 @@ final class Service: RequestHandler {
     /// Monotonic microseconds at the start.
     let startedAt: Int64
     /// For the numbers of connections and waiting requests in the stats.
-    weak var frontEnd: HTTPFrontEnd?
+    /// Unowned, not weak: a weak reference would make each retain of the front end slow. It lives as long as this.
+    unowned var frontEnd: HTTPFrontEnd?
     /// The server is being stopped: requests are still served, readiness is gone.
     var isDraining = false
     /// The store is being closed: nothing may be staged any more.
