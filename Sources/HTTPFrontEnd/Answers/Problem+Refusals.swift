@@ -13,8 +13,10 @@ extension Problem {
 
     /// RFC 9112, 5.1: no white space before the colon; a proxy might see another header than we do.
     static let invalidHeader = Problem(
-        status: 400, code: "invalid_header", title: "Malformed header name",
-        detail: "A header name is empty or contains white space, a control character or a byte above 126.")
+        status: 400, code: "invalid_header", title: "Malformed header",
+        detail:
+            "A header name is empty or contains white space, a control character or a byte above 126, or a header goes on in the next line."
+    )
 
     /// A NUL, a space or another control character in the target.
     static let invalidTarget = Problem(

@@ -28,12 +28,12 @@ struct HeaderSummary {
     var contentLength: UInt64 = 0
     /// The client waits for "100 Continue" before it sends its body.
     var expectsContinue = false
-    /// A name has a byte that no header name may have.
+    /// A name has a byte that no header name may have, or its line was folded (RFC 9112, 5.2).
     var hasInvalidName = false
 
     /// Takes one header line in.
     mutating func note(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
-        if unsafe !Self.isValid(name) { hasInvalidName = true }
+        if unsafe !Self.isValid(name) || Self.isFolded(name, value) { hasInvalidName = true }
         switch name.count {
         case 4 where unsafe Self.equal(name, "host"):
             hostCount += 1
@@ -48,6 +48,14 @@ struct HeaderSummary {
         default:
             break
         }
+    }
+
+    /// True for a line that goes on in the next one. libmicrohttpd 0.9.75 appends the rest to a copy of the *name*, behind
+    /// its read buffer, so that a Transfer-Encoding becomes some other header and the body the next request; a name
+    /// that was not copied lies before its value.
+    private static func isFolded(_ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool {
+        guard let nameStart = name.baseAddress, let valueStart = value.baseAddress else { return false }
+        return unsafe valueStart < nameStart + name.count
     }
 
     /// Visible ASCII, and at least one.
