@@ -3,7 +3,8 @@ import Glibc
 /// The HTTP server: libmicrohttpd driven by its owner's loop.
 ///
 /// The owner polls `epollDescriptor`, and calls
-/// - `run` when it is readable, after answers were given, and at once again while `mustRunAgain`,
+/// - `run` when it is readable, after answers were given, and again without sleeping while `mustRunAgain` (under load
+///   that may be always: do what else there is to do between two runs),
 /// - `resumeWaiting` after each commit, then `run`,
 /// - `tick` every 100 ms, then `run`.
 ///
@@ -50,6 +51,7 @@ public final class HTTPFrontEnd {
     public init(
         address: String, limits: HTTPLimits = HTTPLimits(), handler: RequestHandler
     ) throws(HTTPFrontEndError) {
+        if let fault = limits.fault { throw .invalidLimit(fault) }
         let socket = try ListeningSocket(address: address)
         self.limits = limits
         self.handler = handler
@@ -140,7 +142,7 @@ public final class HTTPFrontEnd {
         requireRound()
     }
 
-    /// Closes everything. Exchanges still waiting are abandoned. Later calls do nothing.
+    /// Closes everything. Exchanges still waiting are abandoned. Later calls do nothing. Not from within a handler call.
     public func stop() {
         guard let daemon else { return }
         isStopping = true

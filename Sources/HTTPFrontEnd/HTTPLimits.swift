@@ -28,6 +28,26 @@ public struct HTTPLimits: Sendable {
     /// The defaults.
     public init() {}
 
+    /// What is wrong with the limits, in a phrase; nil if nothing is.
+    var fault: String? {
+        let counts = [
+            requestBodyBytesMax, drainBytesMax, connectionsMax, bodyRateBytesMin, headerDeadlineSeconds,
+            bodyDeadlineSeconds, idleTimeoutSeconds,
+        ]
+        if counts.contains(where: { $0 < 1 }) || connectionsRefusedMax < 0 {
+            return "sizes, counts, rates and times must be at least 1"
+        }
+        if receivingBytesMax < requestBodyBytesMax {
+            return "receivingBytesMax (\(receivingBytesMax)) must admit one body of requestBodyBytesMax "
+                + "(\(requestBodyBytesMax))"
+        }
+        if targetBytesMax < 1 || targetBytesMax * 2 > connectionMemoryBytes {
+            return "connectionMemoryBytes (\(connectionMemoryBytes)) must be at least twice targetBytesMax "
+                + "(\(targetBytesMax))"
+        }
+        return nil
+    }
+
     /// A waiting exchange that has been asked again for this long suspends itself: a stalled disk then costs
     /// nothing, while commits (0.1–1 ms on the disks measured) never get there.
     static let retryMicrosecondsMax: UInt64 = 2_000

@@ -5,6 +5,7 @@ public enum HTTPFrontEndError: Error, Equatable, CustomStringConvertible {
     case invalidAddress(String)
     case listenFailed(address: String, operation: String, errno: Int32)
     case daemonRefused
+    case invalidLimit(String)
 
     public var description: String {
         switch self {
@@ -15,6 +16,8 @@ public enum HTTPFrontEndError: Error, Equatable, CustomStringConvertible {
             unsafe "cannot listen on \(address): \(operation): \(String(cString: strerror(number)))"
         case .daemonRefused:
             "libmicrohttpd did not start: out of memory or of file descriptors, or it was built without epoll"
+        case .invalidLimit(let fault):
+            "invalid limit: \(fault)"
         }
     }
 }

@@ -57,6 +57,17 @@ import Testing
         }
     }
 
+    @Test func limitsThatCannotWorkAreRefused() throws {
+        let faults: [(inout HTTPLimits) -> Void] = [
+            { $0.bodyRateBytesMin = 0 }, { $0.connectionsMax = 0 }, { $0.connectionsRefusedMax = -1 },
+            { $0.headerDeadlineSeconds = 0 }, { $0.receivingBytesMax = $0.requestBodyBytesMax - 1 },
+            { $0.targetBytesMax = $0.connectionMemoryBytes }, { $0.targetBytesMax = 0 },
+        ]
+        for adjust in faults {
+            #expect(throws: HTTPFrontEndError.self) { try TestServer(adjust) }
+        }
+    }
+
     @Test func manyConnectionsAtOnceAreAllAccepted() throws {
         let server = try TestServer()
         defer { server.stop() }
@@ -73,7 +84,7 @@ import Testing
         let clients = try (0..<50).map { _ in try TestClient(port: frontEnd.listeningPort) }
         repeat { frontEnd.run(nowMicroseconds: 1) } while frontEnd.mustRunAgain
         #expect(frontEnd.connectionCount == 50)
-        clients.forEach { $0.request("POST", "/echo", body: "x") }
+        for client in clients { client.request("POST", "/echo", body: "x") }
         repeat { frontEnd.run(nowMicroseconds: 1) } while frontEnd.mustRunAgain
         for client in clients { #expect(try client.readResponse().text == "x") }
         frontEnd.stop()
@@ -128,6 +139,28 @@ import Testing
         #expect(client.readsEnd())
         #expect(server.waitUntil { $0.frontEnd.connectionCount == 0 && $0.frontEnd.isIdle })
         #expect(server.onLoop { $0.handler.handledTargets.allSatisfy { $0 == "/echo" } })
+    }
+
+    /// libmicrohttpd misses the end of a connection that comes together with the last bytes.
+    @Test(arguments: ["", "POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 9\r\n\r\nx", "POST /echo HTTP/1.1\r\n"])
+    func aClientThatLeavesTogetherWithItsLastBytesIsNoticedWithinTwoSeconds(_ sent: String) throws {
+        let frontEnd = try HTTPFrontEnd(address: "127.0.0.1:0", handler: TestHandler())
+        func run(at now: UInt64) {
+            repeat { frontEnd.run(nowMicroseconds: now) } while frontEnd.mustRunAgain
+        }
+        let client = try TestClient(port: frontEnd.listeningPort)
+        run(at: 0)
+        client.send(TestClient.text("GET", "/echo"))
+        run(at: 0)
+        #expect(try client.readResponse().status == 200)
+        client.send(sent.isEmpty ? TestClient.text("GET", "/echo") : sent)
+        client.endSending()
+        run(at: 0)
+        for _ in 0..<HTTPLimits.ticksPerPass { frontEnd.tick(nowMicroseconds: 2_000_000) }
+        run(at: 2_000_000)
+        #expect(frontEnd.connectionCount == 0)
+        #expect(frontEnd.isIdle)
+        frontEnd.stop()
     }
 
     @Test func aClientThatDoesNotReadItsAnswerIsCut() throws {
@@ -207,22 +240,42 @@ import Testing
         #expect(server.waitUntil { $0.frontEnd.isIdle && $0.frontEnd.connectionCount == 0 })
     }
 
+    @Test func aConnectionWhoseAnswerWasUnderWayWhenTheDrainBeganIsClosedAfterIt() throws {
+        let server = try TestServer()
+        defer { server.stop() }
+        let client = try TestClient(port: server.port)
+        client.request("GET", "/large")
+        #expect(server.waitUntil { $0.handler.handledTargets.count == 1 })
+        server.onLoop { $0.frontEnd.beginDrain() }
+        let response = try client.readResponse()
+        #expect(response.headers["connection"] == nil)
+        #expect(response.body.count == 8 << 20)
+        #expect(client.readsEnd())
+        #expect(server.waitUntil { $0.frontEnd.isIdle && $0.frontEnd.connectionCount == 0 })
+    }
+
     @Test func aStopAbandonsWhatWaitsAndSendsWhatIsAnswered() throws {
         let server = try TestServer()
-        let answered = try TestClient(port: server.port)
-        answered.request("POST", "/suspend", body: "answered")
-        #expect(server.waitUntil { $0.handler.waiting.count == 1 })
+        let answered = try (0..<3).map { _ in
+            let client = try TestClient(port: server.port)
+            client.request("POST", "/later", body: "answered")
+            return client
+        }
+        #expect(server.waitUntil { $0.handler.waiting.count == 3 })
         let abandoned = try ["/poll", "/later", "/suspend"].map { target in
             let client = try TestClient(port: server.port)
             client.request("POST", target, body: target)
             return client
         }
-        #expect(server.waitUntil { $0.handler.waiting.count == 4 })
+        #expect(server.waitUntil { $0.handler.waiting.count == 6 })
+        server.advance(microseconds: 2_000)
         server.onLoop { state in
-            state.handler.waiting[0].respond(HTTPResponse(status: 201, body: "answered"))
+            for exchange in state.handler.waiting[..<3] {
+                exchange.respond(HTTPResponse(status: 201, body: "answered"))
+            }
             state.frontEnd.stop()
         }
-        #expect(try answered.readResponse().text == "answered")
+        for client in answered { #expect(try client.readResponse().text == "answered") }
         for client in abandoned { #expect(client.readsEnd()) }
         #expect(server.onLoop { $0.handler.abandonedCount } == 3)
         #expect(server.onLoop { $0.frontEnd.openExchangeCount } == 3)

@@ -242,7 +242,10 @@ import Testing
 
     @Test(arguments: ["Content-Length: 60000", "Transfer-Encoding: chunked"])
     func aBodyBeyondTheMemoryForBodiesIsRefusedUntilThereIsRoom(_ framing: String) throws {
-        let server = try TestServer { $0.receivingBytesMax = 100_000 }
+        let server = try TestServer { limits in
+            limits.requestBodyBytesMax = 100_000
+            limits.receivingBytesMax = 100_000
+        }
         defer { server.stop() }
         let body = String(repeating: "x", count: 60_000)
         let isChunked = framing.hasPrefix("T")
@@ -263,8 +266,24 @@ import Testing
         #expect(server.waitUntil { $0.frontEnd.receivingBytes == 0 })
     }
 
+    @Test func aChunkedBodyNeverReservesMoreThanItMayHold() throws {
+        let server = try TestServer { $0.requestBodyBytesMax = 1_500 }
+        defer { server.stop() }
+        let client = try TestClient(port: server.port)
+        client.send("POST /later HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in 0..<14 { client.send("64\r\n\(String(repeating: "x", count: 100))\r\n") }
+        client.send("0\r\n\r\n")
+        #expect(server.waitUntil { $0.handler.waiting.count == 1 })
+        #expect(server.onLoop { $0.frontEnd.receivingBytes } == 1_500)
+        server.commit()
+        #expect(try client.readResponse().body.count == 1_400)
+    }
+
     @Test func aReleasedBodyMakesRoomWhileItsRequestWaits() throws {
-        let server = try TestServer { $0.receivingBytesMax = 100_000 }
+        let server = try TestServer { limits in
+            limits.requestBodyBytesMax = 100_000
+            limits.receivingBytesMax = 100_000
+        }
         defer { server.stop() }
         let first = try TestClient(port: server.port)
         first.request("POST", "/later", body: String(repeating: "x", count: 60_000))

@@ -1,5 +1,3 @@
-import Glibc
-
 /// All open connections. Deadlines are looked at in slices, so that a tick stays short with many connections.
 struct ConnectionTable {
     private var connections: [TrackedConnection] = []
@@ -23,13 +21,15 @@ struct ConnectionTable {
         connections[connection.index] = last
     }
 
-    /// Cuts the overdue connections of the next slice.
+    /// Cuts the overdue connections of the next slice, and those whose client has gone unnoticed.
     mutating func cutOverdue(now: UInt64, limits: HTTPLimits) {
         let slice = (connections.count + HTTPLimits.ticksPerPass - 1) / HTTPLimits.ticksPerPass
         for _ in 0..<slice {
             if cursor >= connections.count { cursor = 0 }
             let connection = connections[cursor]
-            if connection.isOverdue(now: now, limits: limits) { Self.cut(connection) }
+            if connection.isOverdue(now: now, limits: limits) || connection.isLeftByClient(now: now) {
+                connection.cut()
+            }
             cursor += 1
         }
     }
@@ -37,15 +37,7 @@ struct ConnectionTable {
     /// Cuts the connections that are between requests.
     func cutIdle() {
         for connection in connections where connection.isBetweenRequests {
-            Self.cut(connection)
+            connection.cut()
         }
-    }
-
-    /// Ends both directions; libmicrohttpd then sees the end of the connection and closes it.
-    private static func cut(_ connection: TrackedConnection) {
-        guard !connection.isCut else { return }
-        connection.isCut = true
-        // ENOTCONN: the client was faster; the closed notification is on its way.
-        shutdown(connection.descriptor, Int32(SHUT_RDWR))
     }
 }

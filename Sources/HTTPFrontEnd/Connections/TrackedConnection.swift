@@ -30,7 +30,7 @@ final class TrackedConnection {
     /// Bytes that earn the phase more time: of the body received so far, or of the answer.
     var bytes: UInt64 = 0
     /// `shutdown` was called; the closed notification will come.
-    var isCut = false
+    private var isCut = false
 
     init(descriptor: Int32, isSurplus: Bool, now: UInt64) {
         self.descriptor = descriptor
@@ -45,6 +45,15 @@ final class TrackedConnection {
         since = now
     }
 
+    /// Ends both directions, after what was already sent; libmicrohttpd then sees the end of the connection and closes
+    /// it.
+    func cut() {
+        guard !isCut else { return }
+        isCut = true
+        // ENOTCONN: the client was faster; the closed notification is on its way.
+        shutdown(descriptor, Int32(SHUT_RDWR))
+    }
+
     /// True when no byte of a request is known.
     var isBetweenRequests: Bool {
         phase == .idle || phase == .accepted
@@ -54,6 +63,22 @@ final class TrackedConnection {
     var hasUnreadBytes: Bool {
         var byte: UInt8 = 0
         return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
+    }
+
+    /// True when the client has ended a connection from which a request, or the rest of one, is expected.
+    ///
+    /// libmicrohttpd sees such an end at once, except when it came together with the last bytes: it takes a short read
+    /// for "nothing left" and, polled by edges, is never told again. One system call, so only where nothing has
+    /// happened for a second.
+    func isLeftByClient(now: UInt64) -> Bool {
+        switch phase {
+        case .handling, .answering:
+            return false
+        case .accepted, .idle, .header, .body:
+            guard now >= since + 1_000_000 else { return false }
+            var byte: UInt8 = 0
+            return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 0
+        }
     }
 
     /// True when the phase has lasted longer than it may.

@@ -37,7 +37,11 @@ extension HTTPFrontEnd {
         // The next request may have been read already.
         hasProgressed = true
         if exchange.phase == .requestLine { unfinishedHeaderCount -= 1 }
-        unsafe exchange.tracked?.enter(.idle, now: now)
+        if let tracked = unsafe exchange.tracked {
+            tracked.enter(.idle, now: now)
+            // An answer queued before the drain began did not say that the connection ends.
+            if isDraining { tracked.cut() }
+        }
         let isAbandoned = exchange.isWaiting && exchange.answer == nil
         exchange.connection = nil
         unsafe exchange.tracked = nil
@@ -51,6 +55,7 @@ extension HTTPFrontEnd {
 
     private func headersArrived(_ exchange: Exchange, _ line: RequestLine) -> Bool {
         guard let connection = exchange.connection else { return false }
+        // Whatever becomes of it, it is no longer one whose headers are missing.
         exchange.phase = .receiving
         unfinishedHeaderCount -= 1
         var head = HeaderSummary()
@@ -63,8 +68,6 @@ extension HTTPFrontEnd {
         let isChunked = head.transferEncodingCount > 0
         let hasBody = isChunked || head.contentLength > 0
         if hasBody { unsafe exchange.tracked?.enter(.body, now: now) }
-        // The "100 Continue" is sent by the next round.
-        if hasBody && head.expectsContinue { hasProgressed = true }
         switch handler.admit(exchange) {
         case .answered:
             precondition(exchange.answer != nil, "an exchange that is answered has an answer")
