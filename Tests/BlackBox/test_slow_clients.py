@@ -125,7 +125,9 @@ def test_a_client_that_does_not_read_its_answer_does_not_hold_up_the_others(star
 def test_more_connections_than_the_limit_are_told_so_and_fit_again_later(start_server, log):
     server = start_server("--connections-max", "5")
     with contextlib.ExitStack() as stack:
-        kept = [stack.enter_context(server.connect()) for _ in range(5)]
+        kept = [stack.enter_context(server.connect())]
+        wait_until(lambda: stats(kept[0])["requests"]["connections"] == 1, "the connection that asked for readiness is gone")
+        kept += [stack.enter_context(server.connect()) for _ in range(4)]
         for connection in kept:
             assert get(connection, "/healthz").status == 200
         with server.connect() as extra:
