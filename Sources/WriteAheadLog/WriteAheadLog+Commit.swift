@@ -142,6 +142,7 @@ extension WriteAheadLog {
             number: chain.nextNumber, durableThrough: durable.number, storeID: storeID, epoch: chain.epoch,
             previousCRC: chain.crc, position: position, blockBytes: block)
         let padded = header.paddedBytes(blockBytes: block)
+        precondition(padded <= active.remainingBytes, "a batch reaches beyond its segment")
         let batch = InFlightBatch(
             stagingIndex: filling, header: header, paddedBytes: padded, fileOffset: UInt64(position - active.position),
             since: now, staged: counters.staged)
@@ -167,7 +168,10 @@ extension WriteAheadLog {
     func sealIfIdle(_ now: Int64) -> Bool {
         guard !isSealed, !commit.isInFlight, !commit.isPoisoned else { return false }
         guard now - idleSince >= WriteAheadLogLimits.sealAfterMicroseconds else { return false }
-        return stageMark(.seal)
+        if stageMark(.seal) { return true }
+        // There is no segment for it: tried again a while later, not at every turn.
+        idleSince = now
+        return false
     }
 
     /// Stages a frame that belongs to no log.

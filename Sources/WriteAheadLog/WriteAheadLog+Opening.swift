@@ -107,7 +107,7 @@ extension WriteAheadLog {
         for file in spares.dropFirst().reversed() {
             try accessing { () throws(FileError) in try fileSystem.remove(file.path) }
         }
-        if let file = spares.first, Int(file.header.blockBytes) >= engine.blockBytes,
+        if let file = spares.first, Int(file.header.blockBytes) == engine.blockBytes,
             file.header.segmentBytes == UInt64(configuration.segmentBytes)
         {
             let descriptor = try accessing { () throws(FileError) in
@@ -117,8 +117,9 @@ extension WriteAheadLog {
         } else {
             prepareSpare()
         }
-        // Blocks smaller than the disk now asks for cannot be written: the segment is closed where it stands.
-        if Int(active.header.blockBytes) < engine.blockBytes { active.end = active.limit }
+        // The disk now asks for other blocks, smaller or larger: the segment is closed where it stands. The staging
+        // buffers, and what fits a segment, are counted in blocks of one size.
+        if Int(active.header.blockBytes) != engine.blockBytes { active.end = active.limit }
     }
 
     /// Writes the first batch of this process and waits for it: what recovery showed stays true after a second crash.

@@ -89,6 +89,8 @@ public final class WriteAheadLog {
 
     deinit {
         maintenance.stop()
+        // A spare that was finished and not yet taken in.
+        for case .prepared(_, .success(let descriptor)) in maintenance.takeOutcomes() { fileSystem.close(descriptor) }
         fileSystem.close(activeDescriptor)
         if case .ready(_, let descriptor) = spare { fileSystem.close(descriptor) }
     }
@@ -153,10 +155,9 @@ public final class WriteAheadLog {
         let waiting = advance(now)
         if waiting != nil { return waiting }
         if sealIfIdle(now) { return advance(now) }
+        // What is with the disk wakes the loop by its completion.
         if isSealed || commit.isInFlight || commit.isPoisoned { return nil }
-        // A seal that found no room is tried again like any other.
-        let sealIn = idleSince + WriteAheadLogLimits.sealAfterMicroseconds - now
-        return sealIn > 0 ? sealIn : WriteAheadLogLimits.sealAfterMicroseconds
+        return max(1, idleSince + WriteAheadLogLimits.sealAfterMicroseconds - now)
     }
 
     /// Sleeps until something happens or the time is over, and takes it in. On a completion the next batch has been

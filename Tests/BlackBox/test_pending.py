@@ -55,10 +55,10 @@ def test_many_that_wait_share_one_commit(start_server, log):
 
 
 def test_more_pending_bytes_than_the_limit_are_refused_and_nothing_else(start_server, log):
-    server = start_server(*LINGER, "--pending-bytes-max", "1200000")
+    server = start_server(*LINGER, "--pending-bytes-max", "300000")
 
     def post(number: int) -> tuple[int, bytes]:
-        body = b"%05d" % number * 20_000
+        body = b"%05d" % number * 10_000
         with server.connect() as connection:
             response = append(connection, log, body)
         if response.status == 503:

@@ -266,6 +266,19 @@ import Testing
         #expect(server.waitUntil { $0.frontEnd.receivingBytes == 0 })
     }
 
+    @Test func aChunkedBodyNeverReservesMoreThanItMayHold() throws {
+        let server = try TestServer { $0.requestBodyBytesMax = 1_500 }
+        defer { server.stop() }
+        let client = try TestClient(port: server.port)
+        client.send("POST /later HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in 0..<14 { client.send("64\r\n\(String(repeating: "x", count: 100))\r\n") }
+        client.send("0\r\n\r\n")
+        #expect(server.waitUntil { $0.handler.waiting.count == 1 })
+        #expect(server.onLoop { $0.frontEnd.receivingBytes } == 1_500)
+        server.commit()
+        #expect(try client.readResponse().body.count == 1_400)
+    }
+
     @Test func aReleasedBodyMakesRoomWhileItsRequestWaits() throws {
         let server = try TestServer { limits in
             limits.requestBodyBytesMax = 100_000

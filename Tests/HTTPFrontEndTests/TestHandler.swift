@@ -62,6 +62,7 @@ final class TestHandler: RequestHandler {
 
     override func poll(_ exchange: Exchange) -> Step {
         polledCount += 1
+        if exchange.targetText.hasPrefix("/suspend") { return .suspend }
         guard exchange.targetText.hasPrefix("/poll"), exchange.tag0 <= durableNumber else { return .wait }
         waiting.removeAll { $0 === exchange }
         exchange.respond(HTTPResponse(status: 201, copying: exchange.body))

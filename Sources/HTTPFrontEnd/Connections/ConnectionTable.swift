@@ -21,13 +21,15 @@ struct ConnectionTable {
         connections[connection.index] = last
     }
 
-    /// Cuts the overdue and the forsaken connections of the next slice.
+    /// Cuts the overdue connections of the next slice, and those whose client has gone unnoticed.
     mutating func cutOverdue(now: UInt64, limits: HTTPLimits) {
         let slice = (connections.count + HTTPLimits.ticksPerPass - 1) / HTTPLimits.ticksPerPass
         for _ in 0..<slice {
             if cursor >= connections.count { cursor = 0 }
             let connection = connections[cursor]
-            if connection.isOverdue(now: now, limits: limits) || connection.isForsaken() { connection.cut() }
+            if connection.isOverdue(now: now, limits: limits) || connection.isLeftByClient(now: now) {
+                connection.cut()
+            }
             cursor += 1
         }
     }

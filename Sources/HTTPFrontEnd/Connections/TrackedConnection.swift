@@ -38,13 +38,9 @@ final class TrackedConnection {
         since = now
     }
 
-    /// The last look of `isForsaken` found the client's end of the connection closed.
-    private var hasSeenEnd = false
-
     /// Begins a phase.
     func enter(_ phase: Phase, now: UInt64, bytes: UInt64 = 0) {
         self.phase = phase
-        hasSeenEnd = false
         self.bytes = bytes
         since = now
     }
@@ -69,19 +65,19 @@ final class TrackedConnection {
         return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) > 0
     }
 
-    /// True when two looks in the same phase found that the client will send nothing more, and a request is not there.
+    /// True when the client has ended a connection from which a request, or the rest of one, is expected.
     ///
-    /// libmicrohttpd notices the end itself, but for one that reached the kernel together with the last bytes it has
-    /// read: epoll reported both at once, and after a read that did not fill its buffer it waits for another event.
-    func isForsaken() -> Bool {
+    /// libmicrohttpd sees such an end at once, except when it came together with the last bytes: it takes a short read
+    /// for "nothing left" and, polled by edges, is never told again. One system call, so only where nothing has
+    /// happened for a second.
+    func isLeftByClient(now: UInt64) -> Bool {
         switch phase {
-        case .accepted, .idle, .header, .body:
-            var byte: UInt8 = 0
-            let isAtEnd = unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 0
-            defer { hasSeenEnd = isAtEnd }
-            return isAtEnd && hasSeenEnd
         case .handling, .answering:
             return false
+        case .accepted, .idle, .header, .body:
+            guard now >= since + 1_000_000 else { return false }
+            var byte: UInt8 = 0
+            return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 0
         }
     }
 

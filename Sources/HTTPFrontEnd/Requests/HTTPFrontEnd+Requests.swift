@@ -68,8 +68,6 @@ extension HTTPFrontEnd {
         let isChunked = head.transferEncodingCount > 0
         let hasBody = isChunked || head.contentLength > 0
         if hasBody { unsafe exchange.tracked?.enter(.body, now: now) }
-        // The "100 Continue" is sent by the next round.
-        if hasBody && head.expectsContinue { hasProgressed = true }
         switch handler.admit(exchange) {
         case .answered:
             precondition(exchange.answer != nil, "an exchange that is answered has an answer")

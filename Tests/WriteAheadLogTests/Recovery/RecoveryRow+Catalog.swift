@@ -129,7 +129,14 @@ extension RecoveryRow {
             return situation
         },
         RecoveryRow("blocks-too-small") { directory in
-            let frames = try craftSegmentOfSmallBlocks(directory)
+            let frames = try craftSegment(directory, blockBytes: 512)
+            return .opens(frames) {
+                $0.epoch = 6
+                $0.continuesIn = position(1)
+            }
+        },
+        RecoveryRow("blocks-too-large") { directory in
+            let frames = try craftSegment(directory, blockBytes: 65_536)
             return .opens(frames) {
                 $0.epoch = 6
                 $0.continuesIn = position(1)
@@ -137,22 +144,22 @@ extension RecoveryRow {
         },
     ]
 
-    /// A segment with blocks of 512 bytes and two batches of epoch 5; returns their frames.
-    private static func craftSegmentOfSmallBlocks(_ directory: ScratchDirectory) throws -> [[UInt8]] {
+    /// A segment with blocks of this size and two batches of epoch 5; returns their frames.
+    private static func craftSegment(_ directory: ScratchDirectory, blockBytes: Int) throws -> [[UInt8]] {
         let files = PosixFileSystem()
         for folder in ["wal", "checkpoint"] { try files.makeDirectory("\(directory.path)/\(folder)") }
         let store = StoreID(first: 3, second: 4)
         let header = SegmentHeader(
-            blockBytes: 512, storeID: store, position: .zero, segmentBytes: UInt64(DrivenLog.segmentBytes),
+            blockBytes: UInt32(blockBytes), storeID: store, position: .zero, segmentBytes: UInt64(DrivenLog.segmentBytes),
             created: .zero)
         try directory.overwrite(directory.segment(0), at: 0, with: Crafted.header(header) { _ in })
         try directory.resize(directory.segment(0), to: DrivenLog.segmentBytes)
         var chain = ChainState(number: .zero, crc: 0, epoch: Epoch(rawValue: 5))
         var frames: [[UInt8]] = []
-        var offset = 512
+        var offset = blockBytes
         for record in [[UInt8](repeating: 1, count: 700), [2, 3]] {
             let header = Crafted.follower(of: chain, storeID: store, at: .zero + offset)
-            let batch = Crafted.batch(header, records: [record], blockBytes: 512)
+            let batch = Crafted.batch(header, records: [record], blockBytes: blockBytes)
             try directory.overwrite(directory.segment(0), at: offset, with: batch)
             offset += batch.count
             var view = try batch.withUnsafeBytes { try BatchView(checking: $0) }

@@ -5,22 +5,24 @@ import LogFormat
 /// Batches and segments made by hand, for what no log would write.
 enum Crafted {
     /// A batch with one append frame for each record, padded to whole blocks.
-    static func batch(_ header: BatchHeader, records: [[UInt8]], blockBytes: Int = 4096) -> [UInt8] {
+    static func batch(
+        _ header: BatchHeader, records: [[UInt8]], blockBytes: Int = 4096, firstOffset: RecordOffset = .zero
+    ) -> [UInt8] {
         let capacity = 1 << 20
         let storage = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 4096)
         defer { storage.deallocate() }
         var builder = BatchBuilder(storage: storage.baseAddress!, capacityBytes: capacity)
-        for record in records { append(record, to: &builder) }
+        for (index, record) in records.enumerated() { append(record, firstOffset + index, to: &builder) }
         let sealed = builder.seal(
             number: header.number, durableThrough: header.durableThrough, storeID: header.storeID,
             epoch: header.epoch, previousCRC: header.previousCRC, position: header.position, blockBytes: blockBytes)
         return Array(storage[..<sealed.paddedBytes(blockBytes: blockBytes)])
     }
 
-    private static func append(_ record: [UInt8], to builder: inout BatchBuilder) {
+    private static func append(_ record: [UInt8], _ offset: RecordOffset, to builder: inout BatchBuilder) {
         let header = FrameHeader(
-            kind: .append, recordCount: 1, logID: LogID(rawValue: 1), firstOffset: .zero, timestamp: .zero,
-            payloadBytes: UInt32(record.count))
+            kind: .append, recordCount: 1, logID: LogID(rawValue: 1), firstOffset: offset,
+            timestamp: Timestamp(rawValue: 1_000_000 + offset.rawValue), payloadBytes: UInt32(record.count))
         _ = builder.addFrame(header, fields: UnsafeRawBufferPointer(start: nil, count: 0)) { lengths, payload in
             lengths.storeBytes(of: UInt32(record.count).littleEndian, as: UInt32.self)
             payload.copyBytes(from: record)

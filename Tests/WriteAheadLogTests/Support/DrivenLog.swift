@@ -77,6 +77,7 @@ final class DrivenLog {
         self.replayed = replayed
         log = try WriteAheadLog.open(
             configuration, fileSystem: fileSystem, clock: clock, visitor: replayed, decorate: decorate)
+        nextOffset = nextOffset + replayed.frames.count
     }
 
     convenience init(
@@ -140,7 +141,11 @@ final class DrivenLog {
 
     /// A record that no other one of this log equals.
     func record(_ byteCount: Int) -> [UInt8] {
-        var state = nextOffset.rawValue &* 0x9E37_79B9_7F4A_7C15 | 1
+        Self.record(byteCount, index: Int(nextOffset.rawValue))
+    }
+
+    static func record(_ byteCount: Int, index: Int) -> [UInt8] {
+        var state = UInt64(index) &* 0x9E37_79B9_7F4A_7C15 | 1
         return (0..<byteCount).map { _ in
             state ^= state << 13
             state ^= state >> 7

@@ -17,6 +17,8 @@ final class FaultyDevice: LogDevice {
     /// What was written, as file offset and bytes, in order.
     private(set) var writes: [(fileOffset: UInt64, byteCount: Int)] = []
     private var held: [DeviceEvent] = []
+    /// Completions that are kept back.
+    var heldCount: Int { held.count }
     private var isCut = false
 
     init(_ inner: any LogDevice) { self.inner = inner }
