@@ -45,7 +45,7 @@ let package = Package(
         .executableTarget(
             name: "appendlog",
             dependencies: [
-                "AppendLogService", "CLinux", "LogFormat", "WriteAheadLog",
+                "AppendLogService", "HTTPFrontEnd", "LogStore", "WriteAheadLog",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -56,7 +56,7 @@ let package = Package(
         .testTarget(name: "WriteAheadLogTests", dependencies: ["WriteAheadLog"], swiftSettings: tested),
         .testTarget(name: "LogStoreTests", dependencies: ["LogStore"], swiftSettings: tested),
         .testTarget(name: "HTTPFrontEndTests", dependencies: ["HTTPFrontEnd"], swiftSettings: tested),
-        .testTarget(name: "ServiceTests", dependencies: ["AppendLogService"], swiftSettings: tested),
+        .testTarget(name: "ServiceTests", dependencies: ["AppendLogService", "appendlog"], swiftSettings: tested),
     ],
     swiftLanguageModes: [.v6]
 )

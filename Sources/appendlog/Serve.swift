@@ -49,13 +49,13 @@ struct Serve: ParsableCommand {
 }
 
 struct PlaceOptions: ParsableArguments {
-    @Option(help: "Directory of all data; it is made if it is missing. Required.")
+    @Option(help: ArgumentHelp("Directory of all data; it is made if it is missing. Required.", valueName: "directory"))
     var dataDir: String?
 
     @Option(
-        help:
-            "IPv4 address or bracketed IPv6 address, a colon and a port; port 0 takes a free one. (default: 127.0.0.1:4437)"
-    )
+        help: ArgumentHelp(
+            "IPv4 address or bracketed IPv6 address, a colon and a port; port 0 takes a free one. (default: 127.0.0.1:4437)",
+            valueName: "address"))
     var listen: String?
 
     @Flag(help: "Accept a data directory on tmpfs or overlayfs, where a sync may make nothing durable.")
@@ -83,19 +83,23 @@ struct PlaceOptions: ParsableArguments {
 }
 
 struct RequestOptions: ParsableArguments {
-    @Option(help: "Largest request body, in bytes. (default: 1114112)")
+    @Option(help: ArgumentHelp("Largest request body, in bytes. (default: 1114112)", valueName: "bytes"))
     var requestBodyBytesMax: ByteSize?
 
-    @Option(help: "Largest record, in bytes. (default: 1048576)")
+    @Option(help: ArgumentHelp("Largest record, in bytes. (default: 1048576)", valueName: "bytes"))
     var recordBytesMax: ByteSize?
 
-    @Option(help: "Most records in one request. (default: 65536)")
+    @Option(help: ArgumentHelp("Most records in one request. (default: 65536)", valueName: "count"))
     var recordsPerRequestMax: PositiveNumber?
 
-    @Option(help: "Bytes that may wait for the disk; more appends get 503. (default: 67108864)")
+    @Option(
+        help: ArgumentHelp(
+            "Bytes that may wait for the disk; more appends get 503. (default: 67108864)", valueName: "bytes"))
     var pendingBytesMax: ByteSize?
 
-    @Option(help: "Whether an append makes a log that is not there: true or false. (default: true)")
+    @Option(
+        help: ArgumentHelp(
+            "Whether an append makes a log that is not there: true or false. (default: true)", valueName: "true|false"))
     var autoCreate: Choice?
 
     func apply(to http: inout HTTPLimits) throws {
@@ -131,19 +135,30 @@ struct RequestOptions: ParsableArguments {
 }
 
 struct ConnectionOptions: ParsableArguments {
-    @Option(help: "Connections that are served, as far as the limit of open files allows. (default: 1000)")
+    @Option(
+        help: ArgumentHelp(
+            "Connections that are served, as far as the limit of open files allows. (default: 1000)", valueName: "count"
+        ))
     var connectionsMax: PositiveNumber?
 
-    @Option(help: "Seconds from a connection or a request line to the end of the headers. (default: 10)")
+    @Option(
+        help: ArgumentHelp(
+            "Seconds from a connection or a request line to the end of the headers. (default: 10)", valueName: "seconds"
+        ))
     var headerDeadlineSeconds: PositiveNumber?
 
-    @Option(help: "Seconds for a body however short. (default: 30)")
+    @Option(help: ArgumentHelp("Seconds for a body however short. (default: 30)", valueName: "seconds"))
     var bodyDeadlineSeconds: PositiveNumber?
 
-    @Option(help: "Bytes per second that earn a longer body, or a longer answer, more time. (default: 1024)")
+    @Option(
+        help: ArgumentHelp(
+            "Bytes per second that earn a longer body, or a longer answer, more time. (default: 1024)",
+            valueName: "bytes"))
     var bodyRateBytesMin: ByteSize?
 
-    @Option(help: "Seconds that a connection may stay open between requests. (default: 75)")
+    @Option(
+        help: ArgumentHelp(
+            "Seconds that a connection may stay open between requests. (default: 75)", valueName: "seconds"))
     var idleTimeoutSeconds: PositiveNumber?
 
     func apply(to http: inout HTTPLimits) throws {
@@ -165,19 +180,27 @@ struct ConnectionOptions: ParsableArguments {
 }
 
 struct DiskOptions: ParsableArguments {
-    @Option(help: "Bytes of the segment files made from now on, a multiple of 1 MiB. (default: 67108864)")
+    @Option(
+        help: ArgumentHelp(
+            "Bytes of the segment files made from now on, a multiple of 1 MiB. (default: 67108864)", valueName: "bytes")
+    )
     var segmentBytes: ByteSize?
 
-    @Option(help: "Bytes of the largest batch. (default: 1572864, or what the largest request needs)")
+    @Option(
+        help: ArgumentHelp(
+            "Bytes of the largest batch. (default: 1572864, or what the largest request needs)", valueName: "bytes"))
     var batchBytesMax: ByteSize?
 
-    @Option(help: "Microseconds that an append waits for others to share its sync. (default: 0)")
+    @Option(
+        help: ArgumentHelp(
+            "Microseconds that an append waits for others to share its sync. (default: 0)", valueName: "microseconds"))
     var commitLingerMicroseconds: NaturalNumber?
 
-    @Option(help: "Who calls the kernel: auto, io_uring or syscalls. (default: auto)")
+    @Option(
+        help: ArgumentHelp("Who calls the kernel: auto, io_uring or syscalls. (default: auto)", valueName: "engine"))
     var engine: EngineChoice?
 
-    @Option(help: "How batches are written: auto, direct or buffered. (default: auto)")
+    @Option(help: ArgumentHelp("How batches are written: auto, direct or buffered. (default: auto)", valueName: "mode"))
     var mode: ModeChoice?
 
     func apply(to wal: inout WriteAheadLogConfiguration, batchBytesNeeded: Int) throws {
@@ -204,16 +227,18 @@ struct DiskOptions: ParsableArguments {
 }
 
 struct OperationOptions: ParsableArguments {
-    @Option(help: "Seconds from the first SIGTERM or SIGINT to the exit, at most. (default: 30)")
+    @Option(
+        help: ArgumentHelp(
+            "Seconds from the first SIGTERM or SIGINT to the exit, at most. (default: 30)", valueName: "seconds"))
     var drainDeadlineSeconds: PositiveNumber?
 
     @Option(
-        help:
-            "Log lines of this level and above: trace, debug, info, notice, warning, error or critical. (default: info)"
-    )
+        help: ArgumentHelp(
+            "Log lines of this level and above: trace, debug, info, notice, warning, error or critical. (default: info)",
+            valueName: "level"))
     var logLevel: LogLevel?
 
-    @Option(help: "Log lines on standard error as text or json. (default: text)")
+    @Option(help: ArgumentHelp("Log lines on standard error as text or json. (default: text)", valueName: "format"))
     var logFormat: LogLineFormat?
 
     func drainSeconds() throws -> Int {

@@ -11,11 +11,11 @@ public enum LogDump {
     ///
     /// Returns false if a log of that name is not there. Throws `damaged` at the first damage.
     public static func records(
-        _ log: OfflineLog, of name: [UInt8]?, _ print: ([UInt8]) -> Void
+        _ log: OfflineLog, of name: [UInt8]?, _ output: ([UInt8]) -> Void
     ) throws(WriteAheadLogError) -> Bool {
         var logs = OfflineLogs()
         var lines = JSONWriter()
-        defer { Self.print(&lines, ifFrom: 1, print) }
+        defer { Self.flush(&lines, ifFrom: 1, output) }
         _ = try log.forEachFrame { (frame, _, position, file) throws(WriteAheadLogError) in
             try logs.take(frame, at: position, in: file)
             guard frame.header.kind == .append, let frameLog = logs.byID[frame.header.logID]?.name,
@@ -25,7 +25,7 @@ public enum LogDump {
                 unsafe lines.recordLine(
                     log: name == nil ? frameLog : nil, offset: frame.header.firstOffset + index,
                     timestamp: frame.header.timestamp, record: record)
-                Self.print(&lines, ifFrom: outputBytes, print)
+                Self.flush(&lines, ifFrom: outputBytes, output)
                 return true
             }
         }
@@ -34,24 +34,24 @@ public enum LogDump {
 
     /// Gives each frame as a line of JSON; with `name` only those of that log. Returns and throws as `records`.
     public static func frames(
-        _ log: OfflineLog, of name: [UInt8]?, _ print: ([UInt8]) -> Void
+        _ log: OfflineLog, of name: [UInt8]?, _ output: ([UInt8]) -> Void
     ) throws(WriteAheadLogError) -> Bool {
         var logs = OfflineLogs()
         var lines = JSONWriter()
-        defer { Self.print(&lines, ifFrom: 1, print) }
+        defer { Self.flush(&lines, ifFrom: 1, output) }
         _ = try log.forEachFrame { (frame, batch, position, file) throws(WriteAheadLogError) in
             try logs.take(frame, at: position, in: file)
             let frameLog = logs.byID[frame.header.logID]?.name
             guard name == nil || name == frameLog else { return }
             lines.frame(frame.header, of: frameLog, batch: batch.number, at: position)
-            Self.print(&lines, ifFrom: outputBytes, print)
+            Self.flush(&lines, ifFrom: outputBytes, output)
         }
         return name == nil || logs.byID.values.contains { $0.name == name }
     }
 
-    private static func print(_ lines: inout JSONWriter, ifFrom bytesMin: Int, _ print: ([UInt8]) -> Void) {
+    private static func flush(_ lines: inout JSONWriter, ifFrom bytesMin: Int, _ output: ([UInt8]) -> Void) {
         guard lines.bytes.count >= bytesMin else { return }
-        print(lines.bytes)
+        output(lines.bytes)
         lines.removeAll()
     }
 }

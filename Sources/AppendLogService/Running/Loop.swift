@@ -90,7 +90,9 @@ final class Loop {
             beginDrain()
         }
         if let cause = store.wal.poisonCause, deadline == nil {
-            logger.critical("the write-ahead log failed: stopping", metadata: ["error": "\(cause)"])
+            logger.critical(
+                "the write-ahead log is poisoned: nothing more is acknowledged, stopping",
+                metadata: ["error": "\(cause)"])
             beginDrain()
         }
     }
