@@ -35,6 +35,9 @@ public struct WriteAheadLogConfiguration: Sendable {
 
     /// Throws where the sizes contradict each other. `blockBytes` is what the disk asks for.
     func check(blockBytes: Int) throws(WriteAheadLogError) {
+        guard lingerMicroseconds >= 0 else {
+            throw .configuration("a linger of \(lingerMicroseconds) microseconds is negative")
+        }
         guard batchBytesMax >= 4 * blockBytes, batchBytesMax <= WriteAheadLogLimits.batchBytesMax else {
             throw .configuration(
                 "a batch of \(batchBytesMax) bytes is not between \(4 * blockBytes) and \(WriteAheadLogLimits.batchBytesMax)"

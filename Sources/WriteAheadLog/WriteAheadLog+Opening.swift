@@ -84,6 +84,15 @@ extension WriteAheadLog {
             }
             return (recovered, descriptor)
         }
+        // The data directory itself may have been made just now; its name must be durable before anything in it counts.
+        try accessing { () throws(FileError) in
+            do throws(FileError) {
+                try environment.fileSystem.synchronizeDirectory(environment.directory.parentPath)
+            } catch {
+                // Not ours to read, so made by somebody else.
+                if error.code != EACCES { throw error }
+            }
+        }
         var generator = SystemRandomNumberGenerator()
         let header = SegmentHeader(
             blockBytes: UInt32(environment.probe.blockBytes), storeID: .random(using: &generator), position: .zero,

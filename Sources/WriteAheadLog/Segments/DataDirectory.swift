@@ -8,6 +8,12 @@ public struct DataDirectory: Sendable, Equatable {
         self.path = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     }
 
+    /// The directory that this one is named in.
+    var parentPath: String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
     public var lockPath: String { "\(path)/LOCK" }
     public var segmentsPath: String { "\(path)/wal" }
     public var checkpointsPath: String { "\(path)/checkpoint" }

@@ -150,7 +150,8 @@ extension RecoveryRow {
         for folder in ["wal", "checkpoint"] { try files.makeDirectory("\(directory.path)/\(folder)") }
         let store = StoreID(first: 3, second: 4)
         let header = SegmentHeader(
-            blockBytes: UInt32(blockBytes), storeID: store, position: .zero, segmentBytes: UInt64(DrivenLog.segmentBytes),
+            blockBytes: UInt32(blockBytes), storeID: store, position: .zero,
+            segmentBytes: UInt64(DrivenLog.segmentBytes),
             created: .zero)
         try directory.overwrite(directory.segment(0), at: 0, with: Crafted.header(header) { _ in })
         try directory.resize(directory.segment(0), to: DrivenLog.segmentBytes)
