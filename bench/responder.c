@@ -20,7 +20,7 @@
 
 /// The log's name is as long as those of append.lua, the offsets have the seven digits of a run's middle.
 static const char created_body[] =
-    "{\"log\":\"bench-00\",\"first\":1000000,\"next\":1000001,\"count\":1,\"timestamp\":\"2026-11-22T22:05:03.123456Z\"}";
+    "{\"log\":\"bench-00\",\"first\":1000000,\"next\":1000001,\"count\":1,\"timestamp\":\"2026-11-22T22:05:03.123456Z\"}\n";
 static const char created_location[] = "/v1/logs/bench-00/records/1000000";
 
 enum {

@@ -93,6 +93,7 @@ extension Service {
         let name = unsafe exchange.part(log)
         json.removeAll()
         unsafe json.appended(staged, log: name)
+        json.literal("\n")
         location.removeAll()
         location.literal("/v1/logs/")
         unsafe location.raw(name)

@@ -67,8 +67,9 @@ extension Service {
         return answerWithJSON(exchange)
     }
 
-    /// Answers 200 with what was written to `json`.
+    /// Answers 200 with what was written to `json`, and a line end for those who read it on a terminal.
     private func answerWithJSON(_ exchange: Exchange) -> Step {
+        json.literal("\n")
         var response = HTTPResponse(status: 200, copying: json.bytes)
         response.addCommonHeaders(contentType: MediaType.json)
         exchange.respond(response)

@@ -39,7 +39,7 @@ public struct Problem: Sendable {
 
     /// The problem as an answer, never to be cached.
     public func response() -> HTTPResponse {
-        var response = HTTPResponse(status: status, copying: json())
+        var response = HTTPResponse(status: status, copying: json() + [0x0A])
         response.addHeader("Content-Type", "application/problem+json")
         response.addHeader("Cache-Control", "no-store")
         response.addHeader("X-Content-Type-Options", "nosniff")
