@@ -12,7 +12,7 @@ extension Service {
 
     /// `GET /readyz`
     func readReadiness(_ exchange: Exchange) -> Step {
-        isReady ? answer(exchange, json: #"{"status":"ready"}"#) : answer(exchange, .notReady)
+        isReady ? answer(exchange, json: #"{"status":"ready"}\#n"#) : answer(exchange, .notReady)
     }
 
     /// `GET /openapi.yaml`

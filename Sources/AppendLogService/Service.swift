@@ -109,7 +109,7 @@ final class Service: RequestHandler {
         case .log(let log): readLog(exchange, log)
         case .logs: readLogs(exchange, routed.query)
         case .stats: readStats(exchange, routed.query)
-        case .health: answer(exchange, json: #"{"status":"ok"}"#)
+        case .health: answer(exchange, json: #"{"status":"ok"}\#n"#)
         case .readiness: readReadiness(exchange)
         case .contract: readContract(exchange)
         case .unknown: answer(exchange, .notFound)
