@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 import resource
@@ -45,6 +46,18 @@ def workspace() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="blackbox-", dir=real_disk()))
     yield path
     shutil.rmtree(path)
+
+
+@pytest.fixture(scope="session")
+def io_uring_denial() -> str | None:
+    """Why this machine gives no io_uring, asked of the kernel itself; None if it does."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    io_uring_setup = 425
+    descriptor = libc.syscall(io_uring_setup, 1, ctypes.create_string_buffer(120))
+    if descriptor < 0:
+        return os.strerror(ctypes.get_errno())
+    os.close(descriptor)
+    return None
 
 
 @pytest.fixture

@@ -89,7 +89,7 @@ def test_kills_in_buffered_mode_lose_and_invent_nothing(start_server, directory)
 
 
 def test_kills_with_another_engine_or_mode_at_each_start_lose_and_invent_nothing(start_server, directory):
-    rounds = [("--mode", mode, "--engine", engine) for mode in ("direct", "buffered") for engine in ("syscalls", "io_uring")]
+    rounds = [("--mode", mode, "--engine", engine) for mode in ("direct", "buffered") for engine in ("syscalls", "auto")]
     crash_rounds(start_server, directory, rounds * 2, SEED + 300)
 
 

@@ -203,7 +203,9 @@ def test_connections_are_counted(start_server):
 
 
 @pytest.mark.parametrize("engine, mode", [("io_uring", "direct"), ("io_uring", "buffered"), ("syscalls", "direct"), ("syscalls", "buffered")])
-def test_engine_and_mode_are_the_ones_asked_for(start_server, log, engine, mode):
+def test_engine_and_mode_are_the_ones_asked_for(start_server, log, engine, mode, io_uring_denial):
+    if engine == "io_uring" and io_uring_denial:
+        pytest.skip(f"this machine denies io_uring: {io_uring_denial}")
     with start_server("--engine", engine, "--mode", mode).connect() as connection:
         answer = stats(connection)["engine"]
         assert (answer["name"], answer["mode"]) == (engine, mode)

@@ -92,8 +92,28 @@ struct ChainWalk {
         }
     }
 
+    /// Decides what the end of the chain means, once `next` has given nil: the ranges of a torn batch that a start cuts (file
+    /// index and file offsets, in whole blocks), none for a whole end. Throws `damaged` where something acknowledged is gone.
+    /// `durableThrough` is the last batch that a checkpoint says was durable.
+    func judgedTail(
+        durableThrough: BatchNumber
+    ) throws(WriteAheadLogError) -> [(fileIndex: Int, range: Range<Int>)] {
+        let behind = try bytesBehind()
+        let witness = behind.isEmpty ? nil : try laterWitness()
+        let evidence = TailEvidence(
+            isChainBroken: isChainBroken, hasLaterWitness: witness != nil,
+            isCoveredByCheckpoint: durableThrough > chain.number, hasBytesBehind: !behind.isEmpty)
+        guard case .damage(let cause) = TailDecision(evidence) else { return behind }
+        // The batch may stand in the next segment, where the one before it left no room.
+        let place = behind.first.map { (catalog.files[$0.fileIndex], $0.range.lowerBound) }
+        let (file, offset) = place ?? (catalog.files[fileIndex], fileOffset)
+        let proof = witness.map { " (the later batch is at position \($0.rawValue))" } ?? ""
+        throw .damaged(
+            Damage(file: "wal/\(file.name)", position: file.header.position + offset, cause: cause + proof))
+    }
+
     /// Looks behind the tail for a batch that proves that the missing one was durable; returns its position.
-    func laterWitness() throws(WriteAheadLogError) -> Position? {
+    private func laterWitness() throws(WriteAheadLogError) -> Position? {
         for index in fileIndex..<catalog.files.count {
             let window = try SegmentWindow(catalog.files[index], fileSystem)
             var offset = index == fileIndex ? fileOffset : window.blockBytes
@@ -110,7 +130,7 @@ struct ChainWalk {
     }
 
     /// The ranges behind the tail that hold something else than zeros: file index and file offsets, in whole blocks.
-    func bytesBehind() throws(WriteAheadLogError) -> [(fileIndex: Int, range: Range<Int>)] {
+    private func bytesBehind() throws(WriteAheadLogError) -> [(fileIndex: Int, range: Range<Int>)] {
         var found: [(fileIndex: Int, range: Range<Int>)] = []
         for index in fileIndex..<catalog.files.count {
             let window = try SegmentWindow(catalog.files[index], fileSystem)

@@ -153,32 +153,17 @@ struct Recovery {
         Segment(header: catalog.files[place.fileIndex].header, chainStart: place.chainStart, end: place.end)
     }
 
-    /// Decides what the end of the chain means, and cuts a torn tail.
+    /// Cuts a torn tail.
     private func settleTail(
         _ walk: ChainWalk, _ checkpoint: Checkpoint?, _ catalog: SegmentCatalog, _ report: inout RecoveryReport
     ) throws(WriteAheadLogError) {
-        let behind = try walk.bytesBehind()
-        let witness = behind.isEmpty ? nil : try walk.laterWitness()
-        let evidence = TailEvidence(
-            isChainBroken: walk.isChainBroken, hasLaterWitness: witness != nil,
-            isCoveredByCheckpoint: checkpoint.map { $0.through > walk.chain.number } ?? false,
-            hasBytesBehind: !behind.isEmpty)
-        switch TailDecision(evidence) {
-        case .end: break
-        case .damage(let cause):
-            // The batch may stand in the next segment, where the one before it left no room.
-            let place = behind.first.map { (catalog.files[$0.fileIndex], $0.range.lowerBound) }
-            let (file, offset) = place ?? (catalog.files[walk.fileIndex], walk.fileOffset)
-            let proof = witness.map { " (the later batch is at position \($0.rawValue))" } ?? ""
-            throw .damaged(
-                Damage(file: "wal/\(file.name)", position: file.header.position + offset, cause: cause + proof))
-        case .cutTornTail:
-            let cut = TornTail(directory: directory, fileSystem: fileSystem, epoch: walk.chain.epoch)
-            for (fileIndex, range) in behind {
-                report.savedTo.append(try cut.remove(range, of: catalog.files[fileIndex]))
-                report.tornBytes += range.count
-            }
-            report.tornPosition = walk.end
+        let torn = try walk.judgedTail(durableThrough: checkpoint?.through ?? .zero)
+        guard !torn.isEmpty else { return }
+        let cut = TornTail(directory: directory, fileSystem: fileSystem, epoch: walk.chain.epoch)
+        for (fileIndex, range) in torn {
+            report.savedTo.append(try cut.remove(range, of: catalog.files[fileIndex]))
+            report.tornBytes += range.count
         }
+        report.tornPosition = walk.end
     }
 }

@@ -65,22 +65,10 @@ public final class OfflineLog {
 
     /// The same decision as recovery's, without cutting anything.
     private func judgeTail(_ walk: ChainWalk) throws(WriteAheadLogError) -> OfflineTail {
-        let behind = try walk.bytesBehind()
-        let witness = behind.isEmpty ? nil : try walk.laterWitness()
         let covered = try checkpointFiles().compactMap { $0.checkpoint?.through }.max() ?? .zero
-        let evidence = TailEvidence(
-            isChainBroken: walk.isChainBroken, hasLaterWitness: witness != nil,
-            isCoveredByCheckpoint: covered > walk.chain.number, hasBytesBehind: !behind.isEmpty)
-        let tornBytes: Int
-        switch TailDecision(evidence) {
-        case .end: tornBytes = 0
-        case .cutTornTail: tornBytes = behind.reduce(0) { $0 + $1.range.count }
-        case .damage(let cause):
-            let file = "wal/\(catalog.files[walk.fileIndex].name)"
-            let proof = witness.map { " (the later batch is at position \($0.rawValue))" } ?? ""
-            throw .damaged(Damage(file: file, position: walk.end, cause: cause + proof))
-        }
-        return OfflineTail(position: walk.end, lastBatch: walk.chain.number, tornBytes: tornBytes)
+        let torn = try walk.judgedTail(durableThrough: covered)
+        return OfflineTail(
+            position: walk.end, lastBatch: walk.chain.number, tornBytes: torn.reduce(0) { $0 + $1.range.count })
     }
 }
 

@@ -52,7 +52,7 @@ struct DiskProbeTests {
         do {
             let first = try DrivenLog(directory)
             do {
-                _ = try DrivenLog(directory)
+                _ = try WriteAheadLog.open(DrivenLog.configuration(directory), visitor: ReplayedLog())
                 Issue.record("two logs opened one directory")
             } catch WriteAheadLogError.inUse(let path) {
                 #expect(path == directory.path)
@@ -65,9 +65,11 @@ struct DiskProbeTests {
     @Test func readersShareTheLockAndKeepAServerOut() throws {
         let directory = try ScratchDirectory()
         _ = try DrivenLog(directory)
-        let first = try DirectoryLock(directory.directory, isShared: true)
-        let second = try DirectoryLock(directory.directory, isShared: true)
-        #expect(throws: WriteAheadLogError.self) { try DrivenLog(directory) }
+        let first = try whenNoChildHoldsTheLock { try DirectoryLock(directory.directory, isShared: true) }
+        let second = try whenNoChildHoldsTheLock { try DirectoryLock(directory.directory, isShared: true) }
+        #expect(throws: WriteAheadLogError.self) {
+            try WriteAheadLog.open(DrivenLog.configuration(directory), visitor: ReplayedLog())
+        }
         extend(first)
         extend(second)
     }

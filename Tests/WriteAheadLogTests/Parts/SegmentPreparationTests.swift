@@ -9,10 +9,12 @@ struct SegmentPreparationTests {
         let directory = try ScratchDirectory()
         let files = FaultyFileSystem()
         let log = try DrivenLog(directory, fileSystem: files)
-        let calls = files.calls.filter { $0.path.hasPrefix(directory.directory.segmentsPath) && $0.operation != "mkdir" }.map(\.operation)
+        let folder = directory.directory.segmentsPath
+        let calls = files.calls.filter { $0.path.hasPrefix(folder) && $0.operation != "mkdir" }.map(\.operation)
         let end = try #require(calls.firstIndex(of: "rename"))
         let writes = Array(repeating: "pwrite", count: DrivenLog.segmentBytes / WriteAheadLogLimits.fillWriteBytes)
-        #expect(calls[...(end + 1)] == ["unlink", "open"] + writes + ["fdatasync", "rename", "fsync"])
+        let expected: [String] = ["unlink", "open"] + writes + ["fdatasync", "rename", "fsync"]
+        #expect(Array(calls[...(end + 1)]) == expected)
         #expect(log.log.segments.count == 1)
     }
 

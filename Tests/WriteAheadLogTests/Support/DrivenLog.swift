@@ -1,3 +1,4 @@
+import Glibc
 import LogFormat
 import Testing
 
@@ -46,6 +47,15 @@ struct BatchPlace: Equatable {
     var file: String { "wal/\(DataDirectory.segmentName(segment))" }
 }
 
+/// Opens something under the directory's lock. A child that another test is just starting holds a copy of every
+/// descriptor, of the lock's too, until it runs its program.
+func whenNoChildHoldsTheLock<Value: ~Copyable>(_ open: () throws -> Value) throws -> Value {
+    for _ in 0..<5000 {
+        do { return try open() } catch WriteAheadLogError.inUse { usleep(1000) }
+    }
+    return try open()
+}
+
 /// A log with the loop of an owner who appends and waits, and who remembers every frame that was reported durable.
 final class DrivenLog {
     static let segmentBytes = 1 << 20
@@ -73,10 +83,12 @@ final class DrivenLog {
         _ configuration: WriteAheadLogConfiguration, fileSystem: any FileSystem = PosixFileSystem(),
         clock: any LogClock = SystemClock(), decorate: @escaping (any LogDevice) -> any LogDevice = { $0 }
     ) throws {
-        let replayed = ReplayedLog()
-        self.replayed = replayed
-        log = try WriteAheadLog.open(
-            configuration, fileSystem: fileSystem, clock: clock, visitor: replayed, decorate: decorate)
+        (log, replayed) = try whenNoChildHoldsTheLock {
+            let replayed = ReplayedLog()
+            let log = try WriteAheadLog.open(
+                configuration, fileSystem: fileSystem, clock: clock, visitor: replayed, decorate: decorate)
+            return (log, replayed)
+        }
         nextOffset = nextOffset + replayed.frames.count
     }
 
