@@ -87,6 +87,19 @@ struct RecoveryTableTests {
         let leftovers = directory.names(in: "checkpoint").filter { $0.hasSuffix(".tmp") }
         #expect(leftovers == [])
         try expectCut(opening, report, in: directory, before)
+        for cut in opening.torn { try expectZeros(cut.file, cut.range, behind: log.log, in: directory) }
+    }
+
+    /// What was cut is gone from the segment, but for what the start has written there since.
+    private func expectZeros(
+        _ file: String, _ range: Range<Int>, behind log: WriteAheadLog, in directory: ScratchDirectory
+    ) throws {
+        let bytes = try #require(try directory.contents(file))
+        let isActive = file.hasSuffix(DataDirectory.segmentName(log.active.position))
+        let written = isActive ? log.active.end - log.active.position : 0
+        let rest = range.clamped(to: max(written, range.lowerBound)..<range.upperBound)
+        #expect(!rest.isEmpty || range.count <= ScratchDirectory.block)
+        #expect(bytes[rest].allSatisfy { $0 == 0 })
     }
 
     /// The torn bytes stand under torn/ as they were, and the report says where.
