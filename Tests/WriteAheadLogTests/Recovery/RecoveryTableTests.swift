@@ -1,3 +1,4 @@
+import Glibc
 import LogFormat
 import Testing
 
@@ -28,6 +29,29 @@ struct RecoveryTableTests {
         let rows = text.split(separator: "\n").filter { $0.hasPrefix("| `") }
             .map { String($0.dropFirst(3).prefix { $0 != "`" }) }
         #expect(rows.sorted() == RecoveryRow.all.map(\.name).sorted())
+    }
+
+    /// What a dying process had written and not synced may be in the page cache alone.
+    @Test func aStartSyncsEachSegmentAndDropsItsPagesBeforeItReadsIt() throws {
+        let directory = try ScratchDirectory()
+        try writeSegments(directory, 2)
+        let files = FaultyFileSystem()
+        _ = try DrivenLog(directory, fileSystem: files)
+        for index in 0...2 {
+            let calls = files.calls.filter { $0.path.hasSuffix(directory.segment(index)) }.map(\.operation)
+            #expect(Array(calls.prefix(4)) == ["open", "fdatasync", "fadvise", "pread"])
+        }
+    }
+
+    @Test func aSegmentThatCannotBeSyncedStopsTheStart() throws {
+        let directory = try ScratchDirectory()
+        try writeThree(directory)
+        let files = FaultyFileSystem()
+        files.fail { $0.operation == "fdatasync" ? EIO : nil }
+        let before = try directory.snapshot()
+        #expect(throws: WriteAheadLogError.self) { try DrivenLog(directory, fileSystem: files) }
+        #expect(try directory.snapshot() == before)
+        #expect(files.openPaths == [])
     }
 
     /// Refuses twice in the same words, and changes nothing.
