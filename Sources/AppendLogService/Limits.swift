@@ -24,6 +24,8 @@ public enum ServiceLimits {
     static let closeMicrosecondsMin: Int64 = 1_000_000
     /// Microseconds between two looks at deadlines.
     static let tickMicroseconds: Int64 = 100_000
+    /// Microseconds between two log lines about a full disk.
+    static let fullDiskNoteMicroseconds: Int64 = 60_000_000
     /// Descriptors that are not connections: segments being read, the ring, the daemon's own.
     static let reservedDescriptors = 160
 }

@@ -1,6 +1,8 @@
 import HTTPFrontEnd
 import LogFormat
 import LogStore
+import Logging
+import WriteAheadLog
 
 /// A staged append that waits for its commit. It lives in the exchange's tags, so that waiting costs no memory.
 struct StagedAppend: Equatable {
@@ -72,7 +74,9 @@ extension Service {
             return .wait
         case .logNotFound: return answer(exchange, .logNotFound)
         case .pendingLimit: return answer(exchange, .overloadedByPending)
-        case .noSegment: return answer(exchange, .diskFull)
+        case .noSegment(let error):
+            noteFullDisk(error)
+            return answer(exchange, .diskFull)
         case .poisoned: return answer(exchange, .logPoisoned)
         }
     }
@@ -103,6 +107,14 @@ extension Service {
         response.addCommonHeaders(contentType: MediaType.json)
         unsafe location.bytes.withUnsafeBytes { unsafe response.addHeader("Location", $0) }
         exchange.respond(response)
+    }
+
+    /// Says once in a while that the disk is full: appends that are refused come by the thousand.
+    private func noteFullDisk(_ error: FileError) {
+        let now = clock.monotonicMicroseconds
+        guard now >= nextFullDiskNote else { return }
+        nextFullDiskNote = now + ServiceLimits.fullDiskNoteMicroseconds
+        logger.error("no further segment can be made: appends are refused", metadata: ["error": "\(error)"])
     }
 
     private func problem(of refusal: RecordBody.Refusal) -> Problem {

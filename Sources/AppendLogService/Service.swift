@@ -39,6 +39,8 @@ final class Service: RequestHandler {
     var isClosing = false
     /// An append found no room and asks again when the loop has turned.
     var hasBusyAppends = false
+    /// Monotonic microseconds from which a full disk is logged again.
+    var nextFullDiskNote: Int64 = 0
     /// Used for one answer at a time, and kept.
     var json = JSONWriter()
     var location = JSONWriter()

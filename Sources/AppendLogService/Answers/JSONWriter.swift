@@ -19,13 +19,7 @@ struct JSONWriter {
 
     /// Writes an unsigned number.
     mutating func number(_ value: UInt64) {
-        let start = bytes.count
-        var rest = value
-        repeat {
-            bytes.append(UInt8(ascii: "0") + UInt8(rest % 10))
-            rest /= 10
-        } while rest > 0
-        bytes[start...].reverse()
+        bytes.appendDecimal(value)
     }
 
     /// Writes a count, which is not negative.
@@ -40,9 +34,7 @@ struct JSONWriter {
         let thousandths = divisor == 0 ? 0 : divisor.dividingFullWidth(rest.multipliedFullWidth(by: 1_000)).quotient
         number(whole)
         bytes.append(UInt8(ascii: "."))
-        bytes.append(UInt8(ascii: "0") + UInt8(thousandths / 100))
-        bytes.append(UInt8(ascii: "0") + UInt8(thousandths / 10 % 10))
-        bytes.append(UInt8(ascii: "0") + UInt8(thousandths % 10))
+        bytes.appendDecimal(thousandths, digitCountMin: 3)
     }
 
     mutating func boolean(_ value: Bool) {

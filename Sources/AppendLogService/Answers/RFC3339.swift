@@ -10,31 +10,20 @@ enum RFC3339 {
         let (seconds, microseconds) = time.rawValue.quotientAndRemainder(dividingBy: 1_000_000)
         let (days, secondOfDay) = seconds.quotientAndRemainder(dividingBy: 86_400)
         let date = CivilDate(daysSince1970: days)
-        append(date.year, digitCount: 4, to: &output)
+        output.appendDecimal(date.year, digitCountMin: 4)
         output.append(UInt8(ascii: "-"))
-        append(date.month, digitCount: 2, to: &output)
+        output.appendDecimal(date.month, digitCountMin: 2)
         output.append(UInt8(ascii: "-"))
-        append(date.day, digitCount: 2, to: &output)
+        output.appendDecimal(date.day, digitCountMin: 2)
         output.append(UInt8(ascii: "T"))
-        append(secondOfDay / 3_600, digitCount: 2, to: &output)
+        output.appendDecimal(secondOfDay / 3_600, digitCountMin: 2)
         output.append(UInt8(ascii: ":"))
-        append(secondOfDay / 60 % 60, digitCount: 2, to: &output)
+        output.appendDecimal(secondOfDay / 60 % 60, digitCountMin: 2)
         output.append(UInt8(ascii: ":"))
-        append(secondOfDay % 60, digitCount: 2, to: &output)
+        output.appendDecimal(secondOfDay % 60, digitCountMin: 2)
         output.append(UInt8(ascii: "."))
-        append(microseconds, digitCount: 6, to: &output)
+        output.appendDecimal(microseconds, digitCountMin: 6)
         output.append(UInt8(ascii: "Z"))
-    }
-
-    /// Appends a number with leading zeros.
-    private static func append(_ value: UInt64, digitCount: Int, to output: inout [UInt8]) {
-        let start = output.count
-        var rest = value
-        while output.count - start < digitCount || rest > 0 {
-            output.append(UInt8(ascii: "0") + UInt8(rest % 10))
-            rest /= 10
-        }
-        output[start...].reverse()
     }
 }
 
