@@ -1,3 +1,4 @@
+import Glibc
 import LogFormat
 import Testing
 
@@ -28,6 +29,29 @@ struct RecoveryTableTests {
         let rows = text.split(separator: "\n").filter { $0.hasPrefix("| `") }
             .map { String($0.dropFirst(3).prefix { $0 != "`" }) }
         #expect(rows.sorted() == RecoveryRow.all.map(\.name).sorted())
+    }
+
+    /// What a dying process had written and not synced may be in the page cache alone.
+    @Test func aStartSyncsEachSegmentAndDropsItsPagesBeforeItReadsIt() throws {
+        let directory = try ScratchDirectory()
+        try writeSegments(directory, 2)
+        let files = FaultyFileSystem()
+        _ = try DrivenLog(directory, fileSystem: files)
+        for index in 0...2 {
+            let calls = files.calls.filter { $0.path.hasSuffix(directory.segment(index)) }.map(\.operation)
+            #expect(Array(calls.prefix(4)) == ["open", "fdatasync", "fadvise", "pread"])
+        }
+    }
+
+    @Test func aSegmentThatCannotBeSyncedStopsTheStart() throws {
+        let directory = try ScratchDirectory()
+        try writeThree(directory)
+        let files = FaultyFileSystem()
+        files.fail { $0.operation == "fdatasync" ? EIO : nil }
+        let before = try directory.snapshot()
+        #expect(throws: WriteAheadLogError.self) { try DrivenLog(directory, fileSystem: files) }
+        #expect(try directory.snapshot() == before)
+        #expect(files.openPaths == [])
     }
 
     /// Refuses twice in the same words, and changes nothing.
@@ -87,6 +111,19 @@ struct RecoveryTableTests {
         let leftovers = directory.names(in: "checkpoint").filter { $0.hasSuffix(".tmp") }
         #expect(leftovers == [])
         try expectCut(opening, report, in: directory, before)
+        for cut in opening.torn { try expectZeros(cut.file, cut.range, behind: log.log, in: directory) }
+    }
+
+    /// What was cut is gone from the segment, but for what the start has written there since.
+    private func expectZeros(
+        _ file: String, _ range: Range<Int>, behind log: WriteAheadLog, in directory: ScratchDirectory
+    ) throws {
+        let bytes = try #require(try directory.contents(file))
+        let isActive = file.hasSuffix(DataDirectory.segmentName(log.active.position))
+        let written = isActive ? log.active.end - log.active.position : 0
+        let rest = range.clamped(to: max(written, range.lowerBound)..<range.upperBound)
+        #expect(!rest.isEmpty || range.count <= ScratchDirectory.block)
+        #expect(bytes[rest].allSatisfy { $0 == 0 })
     }
 
     /// The torn bytes stand under torn/ as they were, and the report says where.

@@ -63,7 +63,8 @@ final class FaultyFileSystem: FileSystem {
     func read(
         _ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64
     ) throws(FileError) -> Int {
-        try inner.read(descriptor, into: buffer, at: offset)
+        try note("pread", descriptor)
+        return try inner.read(descriptor, into: buffer, at: offset)
     }
 
     func write(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {
@@ -76,7 +77,10 @@ final class FaultyFileSystem: FileSystem {
         try inner.synchronizeData(descriptor)
     }
 
-    func dropCache(_ descriptor: Int32) { inner.dropCache(descriptor) }
+    func dropCache(_ descriptor: Int32) {
+        state.withLock { $0.calls.append(Call(operation: "fadvise", path: $0.paths[descriptor] ?? "?")) }
+        inner.dropCache(descriptor)
+    }
 
     func synchronizeDirectory(_ path: String) throws(FileError) {
         try note("fsync", path)
