@@ -12,6 +12,11 @@ public enum ServiceLimits {
     static let pageBytesDefault: UInt64 = 1 << 20
     /// Bytes of records in a page at most: it is held whole in memory.
     static let pageBytesMax: UInt64 = 4 << 20
+    /// Bytes of pages that wait for the disk and of answers that clients have not read: beyond it reads get 503. Enough
+    /// for a hundred pages of the default size; a thousand clients that do not read their answers cost no more.
+    static let readingBytesMax = 128 << 20
+    /// Bytes that a waiting read of a single record counts.
+    static let recordReadBytes = 1 << 20
     /// Logs in a page unless asked for.
     static let logPageDefault: UInt64 = 100
     /// Logs in a page of `/v1/logs` at most: about 1 ms of work.

@@ -12,10 +12,13 @@ final class RecordReading {
 
     let read: RangeRead
     let answer: Answer
+    /// Bytes of memory that it may need, about.
+    let byteCount: Int
 
-    init(_ read: RangeRead, _ answer: Answer) {
+    init(_ read: RangeRead, _ answer: Answer, byteCount: Int) {
         self.read = read
         self.answer = answer
+        self.byteCount = byteCount
     }
 
     var sink: RecordSink {
@@ -40,8 +43,10 @@ extension Service {
             return answer(exchange, .notAcceptable)
         }
         guard let slot = unsafe store.slot(named: exchange.part(log)) else { return answer(exchange, .logNotFound) }
+        guard hasRoomForReads else { return answer(exchange, .overloadedByReads) }
         let reading = RecordReading(
-            store.beginRead(slot, from: query.from), .page(.sink(for: form, query), form, from: query.from))
+            store.beginRead(slot, from: query.from), .page(.sink(for: form, query), form, from: query.from),
+            byteCount: query.bytes + LogStoreLimits.readBytes)
         return advance(exchange, reading)
     }
 
@@ -54,17 +59,31 @@ extension Service {
         guard let slot = unsafe store.slot(named: exchange.part(log)) else { return answer(exchange, .logNotFound) }
         let offset = RecordOffset(rawValue: number)
         guard offset < store.summary(slot).next else { return answer(exchange, .recordNotFound) }
+        guard hasRoomForReads else { return answer(exchange, .overloadedByReads) }
         let reading = RecordReading(
-            store.beginRead(slot, from: offset), .record(SingleRecordSink(), offset: offset))
+            store.beginRead(slot, from: offset), .record(SingleRecordSink(), offset: offset),
+            byteCount: ServiceLimits.recordReadBytes)
         return advance(exchange, reading)
+    }
+
+    /// Whether the memory of reads and of answers under way allows another one.
+    private var hasRoomForReads: Bool {
+        waitingReadBytes + (frontEnd?.answeringBytes ?? 0) < ServiceLimits.readingBytesMax
+    }
+
+    /// Forgets a read that has waited for the disk.
+    func endWaiting(_ reading: RecordReading) {
+        // Not there if the answer came before its client went.
+        guard waitingReads.removeValue(forKey: ObjectIdentifier(reading.read)) != nil else { return }
+        waitingReadBytes -= reading.byteCount
     }
 
     /// Takes a disk read that has ended to the request that waits for it.
     func readEnded(number: UInt64, result: Int32) {
         guard let read = store.readEnded(number: number, result: result) else { return }
-        guard let exchange = waitingReads.removeValue(forKey: ObjectIdentifier(read)),
-            let reading = exchange.attachment as? RecordReading
+        guard let exchange = waitingReads[ObjectIdentifier(read)], let reading = exchange.attachment as? RecordReading
         else { preconditionFailure("a disk read ended for a request that does not wait") }
+        endWaiting(reading)
         // Suspended exchanges stay so until they are answered.
         _ = advance(exchange, reading)
     }
@@ -77,6 +96,7 @@ extension Service {
             return .answered
         case .waiting:
             waitingReads[ObjectIdentifier(reading.read)] = exchange
+            waitingReadBytes += reading.byteCount
             exchange.attachment = reading
             return .suspend
         case .damaged(let position):

@@ -44,6 +44,8 @@ final class Service: RequestHandler {
     /// Used for one answer at a time, and kept.
     var json = JSONWriter()
     var location = JSONWriter()
+    /// Bytes that the reads in `waitingReads` may need.
+    var waitingReadBytes = 0
     /// Exchanges whose read waits for the disk.
     var waitingReads: [ObjectIdentifier: Exchange] = [:]
 
@@ -86,7 +88,7 @@ final class Service: RequestHandler {
 
     override func abandoned(_ exchange: Exchange) {
         if let reading = exchange.attachment as? RecordReading {
-            waitingReads[ObjectIdentifier(reading.read)] = nil
+            endWaiting(reading)
             store.cancel(reading.read)
         }
         // What an append staged lies in the store: nobody needs the exchange for it.

@@ -58,6 +58,8 @@ import Glibc
     var skippedBytes = 0
     /// This exchange's part of the front end's `receivingBytes`.
     var reservedBytes = 0
+    /// This exchange's part of the front end's `answeringBytes`.
+    var answerBytes = 0
     /// Clock at the first `.wait` or `.suspend`, in microseconds.
     var waitingSince: UInt64 = 0
 
@@ -98,6 +100,8 @@ import Glibc
     public func respond(_ response: consuming HTTPResponse) {
         if isClientGone { return }
         precondition(answer == nil, "an exchange is answered once")
+        answerBytes = response.bodyBytes
+        unsafe frontEnd.answeringBytes += response.bodyBytes
         switch phase {
         case .requestLine, .receiving, .skipping, .refusing:
             answer = consume response

@@ -36,6 +36,8 @@ public final class HTTPFrontEnd {
 
     /// Bytes of bodies in memory, and promised by Content-Length.
     var receivingBytes = 0
+    /// Bytes of answers that were given and not yet sent to their end. The service bounds it by what it answers.
+    public internal(set) var answeringBytes = 0
     /// Exchanges in phase `waiting`.
     private var retryingCount = 0
     /// A request got further in this round, so its connection may go on without a new event. libmicrohttpd knows
@@ -198,6 +200,8 @@ extension HTTPFrontEnd {
     func recycle(_ exchange: Exchange) {
         move(exchange, to: .free)
         unreserve(exchange)
+        answeringBytes -= exchange.answerBytes
+        exchange.answerBytes = 0
         exchange.reset()
         pool.append(exchange)
     }

@@ -105,6 +105,13 @@ extension Problem {
         status: 500, code: "record_damaged", title: "Record unreadable",
         detail: "The disk could not read a record of the answer, so none is given.", retryable: true)
 
+    static let overloadedByReads = Problem(
+        status: 503, code: "overloaded", title: "Overloaded",
+        detail:
+            "Too many bytes of answers wait for the disk or for their clients at the moment. Send the request again "
+            + "later.",
+        retryable: true, retryAfterSeconds: 1)
+
     static let notReady = Problem(
         status: 503, code: "not_ready", title: "Not ready",
         detail: "The server is stopping, or a write to its disk failed: it takes no appends.",

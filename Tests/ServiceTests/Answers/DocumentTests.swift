@@ -110,7 +110,8 @@ import WriteAheadLog
         .notFound, .methodNotAllowed, .invalidLogName, .invalidOffset, .invalidQuery(.unknown([])), .notAcceptable,
         .logNotFound, .recordNotFound, .emptyBody, .malformedRecords(atByte: 3),
         .recordTooLarge(index: 1, bytes: 2, bytesMax: 1), .tooManyRecords(countMax: 1), .overloadedByPending, .draining,
-        .logPoisoned, .logPoisonedWhileWaiting, .diskFull, .recordDamaged, .recordUnreadable, .notReady,
+        .logPoisoned, .logPoisonedWhileWaiting, .diskFull, .recordDamaged, .recordUnreadable, .overloadedByReads,
+        .notReady,
     ]
 
     @Test func everyProblemIsInTheContractAndSaysWhatToDo() {
