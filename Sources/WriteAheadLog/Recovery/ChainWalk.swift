@@ -148,6 +148,6 @@ struct ChainWalk {
 }
 
 /// True if every byte is zero: the first is, and each equals the one before it.
-private func isZero(_ bytes: UnsafeRawBufferPointer) -> Bool {
+func isZero(_ bytes: UnsafeRawBufferPointer) -> Bool {
     unsafe bytes[0] == 0 && memcmp(bytes.baseAddress!, bytes.baseAddress! + 1, bytes.count - 1) == 0
 }

@@ -15,25 +15,36 @@ public struct SegmentBatches {
         offset = window.blockBytes
     }
 
-    /// The next batch with its position; its bytes are valid until the next call. Nil where no batch follows.
+    /// The next batch with its position; its bytes are valid until the next call. Nil where nothing but zeros follows.
+    /// Throws `damaged` where something else follows: an index that stopped there would hide the records behind.
     public mutating func next() throws(WriteAheadLogError) -> (batch: BatchView, position: Position)? {
-        guard let head = unsafe try window.bytes(at: offset, count: BatchHeader.byteCount) else { return nil }
         let place = window.file.header.position + offset
-        do throws(FormatError) {
-            let header = unsafe try BatchView.header(at: head)
-            guard header.storeID == window.file.header.storeID, header.position == place,
-                let bytes = unsafe try windowBytes(Int(header.byteCount))
-            else { return nil }
-            let batch = unsafe try BatchView(checking: bytes)
-            offset += header.paddedBytes(blockBytes: window.blockBytes)
+        if let batch = try batch(at: place) {
+            offset += batch.header.paddedBytes(blockBytes: window.blockBytes)
             return (batch, place)
-        } catch {
-            return nil
         }
+        var rest = offset
+        while let block = unsafe try window.bytes(at: rest, count: window.blockBytes) {
+            guard unsafe isZero(block) else {
+                throw .damaged(
+                    Damage(file: "wal/\(window.file.name)", position: place, cause: "the batch here is unreadable"))
+            }
+            rest += window.blockBytes
+        }
+        return nil
     }
 
-    /// A file that cannot be read ends the segment like a damaged batch; reading the records will say so.
-    private func windowBytes(_ count: Int) throws(FormatError) -> UnsafeRawBufferPointer? {
-        do throws(WriteAheadLogError) { return unsafe try window.bytes(at: offset, count: count) } catch { return nil }
+    private func batch(at place: Position) throws(WriteAheadLogError) -> BatchView? {
+        guard let head = unsafe try window.bytes(at: offset, count: BatchHeader.byteCount),
+            let header = decoded({ () throws(FormatError) in unsafe try BatchView.header(at: head) }),
+            header.storeID == window.file.header.storeID, header.position == place,
+            let bytes = unsafe try window.bytes(at: offset, count: Int(header.byteCount))
+        else { return nil }
+        return decoded { () throws(FormatError) in unsafe try BatchView(checking: bytes) }
+    }
+
+    /// Which way a batch is unreadable makes no difference here.
+    private func decoded<Value>(_ decode: () throws(FormatError) -> Value) -> Value? {
+        do throws(FormatError) { return try decode() } catch { return nil }
     }
 }

@@ -34,7 +34,7 @@ struct RecentBatchesTests {
 
     @Test func theRingHoldsWhatASimpleListHolds() {
         var seeds = SystemRandomNumberGenerator()
-        for _ in 0..<20 {
+        for _ in 0..<8 {
             let seed = seeds.next()
             expectSameAsModel(seed: seed)
         }
@@ -47,7 +47,7 @@ struct RecentBatchesTests {
         var model = Model(capacityBytes: capacity)
         var position = Position(rawValue: UInt64.random(in: 0...10_000, using: &random))
         let first = position
-        for step in 0..<3000 {
+        for step in 0..<1000 {
             // Seldom one that is larger than the whole ring; often ones that fill it exactly.
             let large = Int.random(in: 0..<50, using: &random) == 0
             let byteCount =

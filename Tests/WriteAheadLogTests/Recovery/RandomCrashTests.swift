@@ -82,6 +82,26 @@ struct RandomCrashTests {
             #expect(found.count == expected.count + (segment.position == .zero ? 1 : 0))
         }
     }
+
+    @Test func aLostIndexIsNotMadeOfTheHalfOfADamagedSegment() throws {
+        let directory = try ScratchDirectory()
+        let log = try DrivenLog(directory)
+        while log.log.segments.count < 2 { try log.commit(bytes: 190_000) }
+        let damaged = log.batches[1]
+        try directory.flip(damaged, at: 100_000)
+        var batches = try SegmentBatches(
+            log.log.segments[0], directory: directory.path, fileSystem: PosixFileSystem())
+        var count = 0
+        do {
+            while try batches.next() != nil { count += 1 }
+            Issue.record("the segment seemed to end at the damage")
+        } catch WriteAheadLogError.damaged(let damage) {
+            #expect(damage.file == damaged.file)
+            #expect(damage.position == damaged.position)
+        }
+        // The epoch's and the first.
+        #expect(count == 2)
+    }
 }
 
 extension ScratchDirectory {
