@@ -57,12 +57,12 @@ extension LogStore {
     private func locate(_ read: RangeRead) -> ReadProgress? {
         let state = table[read.log]
         let active = activeIndex.entries(last: state.lastActiveEntry, covering: read.next)
-        if !active.isEmpty { return begin(read, activeIndex.segment, active) }
-        guard let extent = state.extents.last(where: { $0.first <= read.next }) else {
-            return .damaged(position: activeIndex.segment)
-        }
+        let extent = active.isEmpty ? state.extents.last { $0.first <= read.next } : nil
+        let segment = extent?.segment ?? activeIndex.segment
         // The same segment again would find the same again: what should be in it is not.
-        if read.segment?.position == extent.segment { return .damaged(position: extent.segment) }
+        if read.segment?.position == segment { return .damaged(position: segment) }
+        if !active.isEmpty { return begin(read, segment, active) }
+        guard let extent else { return .damaged(position: segment) }
         if let unwritten = unwrittenIndexes[extent.segment] {
             return begin(read, extent.segment, unwritten.entries(of: read.log, covering: read.next))
         }
