@@ -29,3 +29,14 @@ func aDamagedBatchInTheActiveSegmentIsRefusedAndDoesNotHang() throws {
     flip(disk, .zero, at: place)
     #expect(throws: DamagedRead.self) { try disk.read("a", from: 1) }
 }
+
+@Test(.timeLimit(.minutes(1)))
+func aReadBeyondTheEndOfACutSegmentFailsAndDoesNotGoOnForEver() throws {
+    let disk = try StoreOnDisk()
+    let records = (0..<120).map { uniqueRecord("a", $0, bytes: 60_000) }
+    for record in records { try disk.append("a", record) }
+    disk.settle { disk.store.unwrittenIndexes.isEmpty && disk.store.checkpoint == nil }
+    try disk.reopen(cleanly: true)
+    #expect(truncate("\(disk.directory)/wal/\(DataDirectory.segmentName(.zero))", 1 << 20) == 0)
+    #expect(throws: FileError.self) { try disk.read("a", from: 20) }
+}

@@ -1,3 +1,4 @@
+import Glibc
 import LogFormat
 import WriteAheadLog
 
@@ -39,10 +40,11 @@ extension LogStore {
         defer { read.fetch = .none }
         switch read.fetch {
         case .none: preconditionFailure("a disk read ended that the read did not begin")
-        case .data(let start):
+        case .data(let start, let bytesMin):
             read.bufferStart = start
             read.bufferBytes = max(0, Int(result))
-            read.fetchError = min(0, result)
+            // A file that ends before its segment does: asking again would bring no more.
+            read.fetchError = result >= 0 && Int(result) < bytesMin ? -EIO : min(0, result)
         case .index(let extent): takeIndex(read, extent, result)
         }
         return read.isCancelled ? nil : read
@@ -131,7 +133,7 @@ extension LogStore {
         } catch {
             return .failed(error)
         }
-        wait(read, for: .data(start))
+        wait(read, for: .data(start, bytesMin: position - start + bytes))
         return .waiting
     }
 
