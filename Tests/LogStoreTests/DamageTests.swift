@@ -40,3 +40,16 @@ func aReadBeyondTheEndOfACutSegmentFailsAndDoesNotGoOnForEver() throws {
     #expect(truncate("\(disk.directory)/wal/\(DataDirectory.segmentName(.zero))", 1 << 20) == 0)
     #expect(throws: FileError.self) { try disk.read("a", from: 20) }
 }
+
+@Test func anIndexMadeAnewReachesBeyondADamagedBatch() throws {
+    let disk = try StoreOnDisk()
+    let records = (0..<120).map { uniqueRecord("a", $0, bytes: 60_000) }
+    for record in records { try disk.append("a", record) }
+    disk.settle { disk.store.unwrittenIndexes.isEmpty && disk.store.checkpoint == nil }
+    try disk.reopen(cleanly: true)
+    try PosixFileSystem().remove(disk.directory + "/wal/" + DataDirectory.indexName(.zero))
+    flip(disk, .zero, at: 300_000)
+    try disk.reopen()
+    #expect(throws: DamagedRead.self) { try disk.read("a") }
+    #expect(try disk.read("a", from: 10) == Array(records[10...]))
+}

@@ -1,7 +1,7 @@
 import LogFormat
 
-/// The batches of one segment from its first to the last that is readable, without knowing the chain before it: for
-/// making a lost index anew.
+/// The readable batches of one segment, without knowing the chain before it: for making a lost index anew. A damaged one
+/// is passed over block by block, so that it does not hide those behind it.
 public struct SegmentBatches {
     private let window: SegmentWindow
     private var offset: Int
@@ -17,6 +17,14 @@ public struct SegmentBatches {
 
     /// The next batch with its position; its bytes are valid until the next call. Nil where no batch follows.
     public mutating func next() throws(WriteAheadLogError) -> (batch: BatchView, position: Position)? {
+        while offset < window.byteCount {
+            if let found = try batchHere() { return found }
+            offset += window.blockBytes
+        }
+        return nil
+    }
+
+    private mutating func batchHere() throws(WriteAheadLogError) -> (batch: BatchView, position: Position)? {
         guard let head = unsafe try window.bytes(at: offset, count: BatchHeader.byteCount) else { return nil }
         let place = window.file.header.position + offset
         do throws(FormatError) {
