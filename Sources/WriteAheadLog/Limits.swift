@@ -28,6 +28,9 @@ public enum WriteAheadLogLimits {
     public static let sealAfterMicroseconds: Int64 = 1_000_000
     /// Microseconds after which preparing a spare segment is tried again when it failed.
     public static let spareRetryMicroseconds: Int64 = 1_000_000
+    /// Milliseconds that a start waits for the writes of a killed predecessor: longer than the kernel lets a disk stall
+    /// before it gives a request up (30 s for SCSI and NVMe).
+    public static let predecessorWaitMilliseconds = 60_000
     /// Checkpoints kept: the newest may be the one a crash tore.
     public static let checkpointCountKept = 2
     /// Bytes read at once when segments are scanned.

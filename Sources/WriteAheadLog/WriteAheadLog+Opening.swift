@@ -80,7 +80,7 @@ extension WriteAheadLog {
         if let recovered {
             let path = environment.directory.segmentPath(recovered.segments[recovered.segments.count - 1].position)
             let descriptor = try accessing { () throws(FileError) in
-                try environment.fileSystem.open(path, environment.probe.mode == .direct ? .writeDirect : .write)
+                try environment.fileSystem.openForCommits(path, environment.probe.mode)
             }
             return (recovered, descriptor)
         }
@@ -120,7 +120,7 @@ extension WriteAheadLog {
             file.header.segmentBytes == UInt64(configuration.segmentBytes)
         {
             let descriptor = try accessing { () throws(FileError) in
-                try fileSystem.open(file.path, engine.mode == .direct ? .writeDirect : .write)
+                try fileSystem.openForCommits(file.path, engine.mode)
             }
             spare = .ready(file.header, descriptor: descriptor)
         } else {

@@ -91,6 +91,8 @@ public final class WriteAheadLog {
         maintenance.stop()
         // A spare that was finished and not yet taken in.
         for case .prepared(_, .success(let descriptor)) in maintenance.takeOutcomes() { fileSystem.close(descriptor) }
+        // A ring that is closed keeps its files a while, and with them the segment's lock. A failure costs that while.
+        do { try device.target(-1) } catch {}
         fileSystem.close(activeDescriptor)
         if case .ready(_, let descriptor) = spare { fileSystem.close(descriptor) }
     }

@@ -1,3 +1,4 @@
+import Glibc
 import LogFormat
 import WriteAheadLog
 
@@ -39,10 +40,11 @@ extension LogStore {
         defer { read.fetch = .none }
         switch read.fetch {
         case .none: preconditionFailure("a disk read ended that the read did not begin")
-        case .data(let start):
+        case .data(let start, let bytesMin):
             read.bufferStart = start
             read.bufferBytes = max(0, Int(result))
-            read.fetchError = min(0, result)
+            // A file that ends before its segment does: asking again would bring no more.
+            read.fetchError = result >= 0 && Int(result) < bytesMin ? -EIO : min(0, result)
         case .index(let extent): takeIndex(read, extent, result)
         }
         return read.isCancelled ? nil : read
@@ -57,12 +59,12 @@ extension LogStore {
     private func locate(_ read: RangeRead) -> ReadProgress? {
         let state = table[read.log]
         let active = activeIndex.entries(last: state.lastActiveEntry, covering: read.next)
-        if !active.isEmpty { return begin(read, activeIndex.segment, active) }
-        guard let extent = state.extents.last(where: { $0.first <= read.next }) else {
-            return .damaged(position: activeIndex.segment)
-        }
+        let extent = active.isEmpty ? state.extents.last { $0.first <= read.next } : nil
+        let segment = extent?.segment ?? activeIndex.segment
         // The same segment again would find the same again: what should be in it is not.
-        if read.segment?.position == extent.segment { return .damaged(position: extent.segment) }
+        if read.segment?.position == segment { return .damaged(position: segment) }
+        if !active.isEmpty { return begin(read, segment, active) }
+        guard let extent else { return .damaged(position: segment) }
         if let unwritten = unwrittenIndexes[extent.segment] {
             return begin(read, extent.segment, unwritten.entries(of: read.log, covering: read.next))
         }
@@ -131,7 +133,7 @@ extension LogStore {
         } catch {
             return .failed(error)
         }
-        wait(read, for: .data(start))
+        wait(read, for: .data(start, bytesMin: position - start + bytes))
         return .waiting
     }
 

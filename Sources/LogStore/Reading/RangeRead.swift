@@ -34,8 +34,8 @@ public final class RangeRead {
         case none
         /// The entries of this log in a sealed segment.
         case index(IndexExtent)
-        /// Bytes of a segment from this position on.
-        case data(Position)
+        /// Bytes of a segment from this position on, at least so many.
+        case data(Position, bytesMin: Int)
     }
 
     public let log: LogSlot

@@ -42,6 +42,9 @@ public enum OpenMode: Sendable, Equatable {
 public protocol FileSystem: AnyObject, Sendable {
     func open(_ path: String, _ mode: OpenMode) throws(FileError) -> Int32
     func close(_ descriptor: Int32)
+    /// Tries to lock an open file (flock) without waiting; false while another opening of it holds a lock against that.
+    /// The lock goes when the last reference to this opening does: the descriptor's, and those of writes under way.
+    func lock(_ descriptor: Int32, isShared: Bool) throws(FileError) -> Bool
     /// The size of an open file in bytes.
     func byteCount(_ descriptor: Int32) throws(FileError) -> UInt64
     /// Reads until the buffer is full or the file ends; returns the bytes read.
@@ -63,6 +66,21 @@ public protocol FileSystem: AnyObject, Sendable {
 }
 
 extension FileSystem {
+    /// Opens a segment for commit writes and locks it for as long as one of them is under way, however this process
+    /// ends: the kernel finishes a write whose process was killed, and lets the next one start before that.
+    func openForCommits(_ path: String, _ mode: WriteMode) throws(FileError) -> Int32 {
+        let descriptor = try open(path, mode == .direct ? .writeDirect : .write)
+        do throws(FileError) {
+            guard try lock(descriptor, isShared: false) else {
+                throw FileError(operation: "flock", path: path, code: EWOULDBLOCK)
+            }
+            return descriptor
+        } catch {
+            close(descriptor)
+            throw error
+        }
+    }
+
     /// The whole of a small file, or nil if it is not there.
     public func contents(_ path: String) throws(FileError) -> [UInt8]? {
         let descriptor: Int32

@@ -24,6 +24,12 @@ public final class PosixFileSystem: FileSystem {
         _ = Glibc.close(descriptor)
     }
 
+    public func lock(_ descriptor: Int32, isShared: Bool) throws(FileError) -> Bool {
+        if flock(descriptor, (isShared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0 { return true }
+        guard errno == EWOULDBLOCK else { throw failure("flock", descriptor) }
+        return false
+    }
+
     public func byteCount(_ descriptor: Int32) throws(FileError) -> UInt64 {
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else { throw failure("fstat", descriptor) }

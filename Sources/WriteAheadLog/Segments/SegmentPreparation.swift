@@ -24,7 +24,7 @@ final class SegmentPreparation: Sendable {
         let temporary = path + ".tmp"
         // What a run that ended in the middle left behind.
         do throws(FileError) { try fileSystem.remove(temporary) } catch { if error.code != ENOENT { throw error } }
-        let descriptor = try fileSystem.open(temporary, mode == .direct ? .writeDirect : .write)
+        let descriptor = try fileSystem.openForCommits(temporary, mode)
         do throws(FileError) {
             try fill(descriptor, header)
             try fileSystem.synchronizeData(descriptor)

@@ -58,6 +58,10 @@ final class FaultyFileSystem: FileSystem {
     /// The paths of the files that are open, sorted.
     var openPaths: [String] { state.withLock { $0.paths.values.sorted() } }
 
+    func lock(_ descriptor: Int32, isShared: Bool) throws(FileError) -> Bool {
+        try inner.lock(descriptor, isShared: isShared)
+    }
+
     func byteCount(_ descriptor: Int32) throws(FileError) -> UInt64 { try inner.byteCount(descriptor) }
 
     func read(
