@@ -22,7 +22,8 @@ struct DiskProbeTests {
             #expect(error.description.contains("--allow-unsafe-filesystem"))
         }
         configuration.allowsUnsafeFileSystem = true
-        _ = try DiskProbe(configuration, DataDirectory(path: path))
+        // It takes direct writes, and is not known to sync them.
+        #expect(try DiskProbe(configuration, DataDirectory(path: path)).mode == .buffered)
         #expect(try PosixFileSystem().list(path) == [], "the probe leaves nothing behind")
     }
 
