@@ -1,5 +1,5 @@
 # Every target builds what it needs. `make serve` and `make test` are all that a new user needs to know.
-.PHONY: serve build test format lint bench
+.PHONY: serve build test simulate format lint bench
 
 serve:
 	scripts/install-dependencies build
@@ -15,6 +15,14 @@ test:
 	swift build
 	swift test
 	scripts/run-blackbox-tests
+
+# The seeded simulator alone: SEEDS seeds from FIRST on, with optimisation.
+SEEDS ?= 20000
+FIRST ?= 1
+simulate:
+	scripts/install-dependencies build test
+	SIMULATE_SEEDS=$(SEEDS) SIMULATE_FIRST=$(FIRST) \
+		swift test -c release -Xswiftc -enable-testing --scratch-path .build/simulate --filter SimulationTests
 
 format:
 	swift format --in-place --recursive Sources Tests Package.swift

@@ -55,6 +55,7 @@ let package = Package(
         .testTarget(name: "LogFormatTests", dependencies: ["LogFormat"], swiftSettings: tested),
         .testTarget(name: "WriteAheadLogTests", dependencies: ["WriteAheadLog"], swiftSettings: tested),
         .testTarget(name: "LogStoreTests", dependencies: ["LogStore"], swiftSettings: tested),
+        .testTarget(name: "SimulationTests", dependencies: ["LogStore"], swiftSettings: tested),
         .testTarget(name: "HTTPFrontEndTests", dependencies: ["HTTPFrontEnd"], swiftSettings: tested),
         .testTarget(name: "ServiceTests", dependencies: ["AppendLogService", "appendlog"], swiftSettings: tested),
     ],

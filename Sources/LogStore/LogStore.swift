@@ -67,9 +67,18 @@ public final class LogStore {
         _ configuration: LogStoreConfiguration, fileSystem: any FileSystem = PosixFileSystem(),
         clock: any LogClock = SystemClock()
     ) throws(WriteAheadLogError) -> LogStore {
+        try open(configuration, fileSystem: fileSystem, clock: clock) { visitor throws(WriteAheadLogError) in
+            try WriteAheadLog.open(configuration.wal, fileSystem: fileSystem, clock: clock, visitor: visitor)
+        }
+    }
+
+    /// As the public one, with a write-ahead log that is opened otherwise.
+    static func open(
+        _ configuration: LogStoreConfiguration, fileSystem: any FileSystem, clock: any LogClock,
+        openLog: (any RecoveryVisitor) throws(WriteAheadLogError) -> WriteAheadLog
+    ) throws(WriteAheadLogError) -> LogStore {
         let replay = StoreReplay(directory: configuration.wal.directory, fileSystem: fileSystem)
-        let wal = try WriteAheadLog.open(configuration.wal, fileSystem: fileSystem, clock: clock, visitor: replay)
-        return LogStore(configuration, wal, replay, clock)
+        return LogStore(configuration, try openLog(replay), replay, clock)
     }
 
     private init(

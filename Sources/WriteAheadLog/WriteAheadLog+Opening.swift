@@ -7,8 +7,7 @@ struct Environment {
     let fileSystem: any FileSystem
     let clock: any LogClock
     let probe: DiskProbe
-    /// Stands between the log and its engine; changes nothing unless a test puts faults in.
-    let decorate: (any LogDevice) -> any LogDevice
+    let host: any Host
 }
 
 extension WriteAheadLog {
@@ -18,7 +17,7 @@ extension WriteAheadLog {
         _ configuration: WriteAheadLogConfiguration, fileSystem: any FileSystem = PosixFileSystem(),
         clock: any LogClock = SystemClock(), visitor: any RecoveryVisitor
     ) throws(WriteAheadLogError) -> WriteAheadLog {
-        try open(configuration, fileSystem: fileSystem, clock: clock, visitor: visitor) { $0 }
+        try open(configuration, fileSystem: fileSystem, clock: clock, visitor: visitor, host: KernelHost())
     }
 
     /// As the public one, with a decorator around the engine.
@@ -26,14 +25,23 @@ extension WriteAheadLog {
         _ configuration: WriteAheadLogConfiguration, fileSystem: any FileSystem, clock: any LogClock,
         visitor: any RecoveryVisitor, decorate: @escaping (any LogDevice) -> any LogDevice
     ) throws(WriteAheadLogError) -> WriteAheadLog {
+        try open(
+            configuration, fileSystem: fileSystem, clock: clock, visitor: visitor, host: KernelHost(decorate: decorate))
+    }
+
+    /// As the public one, on another machine than the kernel's.
+    static func open(
+        _ configuration: WriteAheadLogConfiguration, fileSystem: any FileSystem, clock: any LogClock,
+        visitor: any RecoveryVisitor, host: any Host
+    ) throws(WriteAheadLogError) -> WriteAheadLog {
         let began = clock.monotonicMicroseconds
         let directory = DataDirectory(path: configuration.directory)
         try makeDirectories(directory, fileSystem)
-        let lock = try DirectoryLock(directory)
-        let probe = try DiskProbe(configuration, directory)
+        let lock = try host.lock(directory)
+        let probe = try host.probe(configuration, directory)
         try configuration.check(blockBytes: probe.blockBytes)
         let environment = Environment(
-            directory: directory, fileSystem: fileSystem, clock: clock, probe: probe, decorate: decorate)
+            directory: directory, fileSystem: fileSystem, clock: clock, probe: probe, host: host)
         let recovered = try Recovery(directory: directory, fileSystem: fileSystem).run(visitor)
         var (log, descriptor) = try begin(recovered, configuration, environment)
         log.report.microseconds = clock.monotonicMicroseconds - began
@@ -93,9 +101,8 @@ extension WriteAheadLog {
                 if error.code != EACCES { throw error }
             }
         }
-        var generator = SystemRandomNumberGenerator()
         let header = SegmentHeader(
-            blockBytes: UInt32(environment.probe.blockBytes), storeID: .random(using: &generator), position: .zero,
+            blockBytes: UInt32(environment.probe.blockBytes), storeID: environment.host.newStoreID(), position: .zero,
             segmentBytes: UInt64(configuration.segmentBytes), created: environment.clock.now)
         let preparation = SegmentPreparation(
             fileSystem: environment.fileSystem, directory: environment.directory, mode: environment.probe.mode)

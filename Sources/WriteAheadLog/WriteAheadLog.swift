@@ -24,7 +24,7 @@ public final class WriteAheadLog {
     let staging: StagingBuffers
     let maintenance: Maintenance
     /// Held until this value goes.
-    let lock: DirectoryLock
+    let lock: DirectoryLock?
 
     var commit: CommitState
     /// One builder for each staging buffer.
@@ -52,7 +52,7 @@ public final class WriteAheadLog {
 
     init(
         _ configuration: WriteAheadLogConfiguration, _ environment: Environment, _ log: RecoveredLog,
-        activeDescriptor: Int32, lock: consuming DirectoryLock
+        activeDescriptor: Int32, lock: consuming DirectoryLock?
     ) throws(WriteAheadLogError) {
         self.configuration = configuration
         directory = environment.directory
@@ -61,15 +61,13 @@ public final class WriteAheadLog {
         let blockBytes = environment.probe.blockBytes
         let staging = StagingBuffers(
             bufferBytes: roundedUp(configuration.batchBytesMax, to: blockBytes), blockBytes: blockBytes)
-        let (engineDevice, engine) = unsafe try Engine.choose(
+        (device, engine) = unsafe try environment.host.engine(
             configuration, environment.probe, staging: unsafe staging.all)
-        device = environment.decorate(engineDevice)
-        self.engine = engine
         builders = [0, 1].map {
             unsafe BatchBuilder(storage: staging.buffer($0).baseAddress!, capacityBytes: staging.bufferBytes)
         }
         self.staging = staging
-        maintenance = try Maintenance(directory, fileSystem, engine.mode)
+        maintenance = try Maintenance(directory, fileSystem, engine.mode, environment.host)
         self.lock = lock
         commit = CommitState(
             durability: engine.mode == .direct ? .writeIsDurable : .syncFollowsWrite,

@@ -17,6 +17,12 @@ struct DiskProbe {
     /// Bytes of a block: what every commit write is aligned to.
     let blockBytes: Int
 
+    init(mode: WriteMode, reason: String, blockBytes: Int) {
+        self.mode = mode
+        self.reason = reason
+        self.blockBytes = blockBytes
+    }
+
     /// Throws for a file system that is not safe, and for a direct mode that was asked for and is refused.
     init(_ configuration: WriteAheadLogConfiguration, _ directory: DataDirectory) throws(WriteAheadLogError) {
         let kind = unsafe directory.path.withCString { unsafe clinux_file_system_type($0) }

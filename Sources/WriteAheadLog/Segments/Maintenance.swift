@@ -14,6 +14,22 @@ public struct FinishedFile: Sendable {
     public let error: FileError?
 }
 
+/// Performs jobs one after another, and keeps their outcomes until they are taken.
+protocol MaintenanceQueue: AnyObject, Sendable {
+    /// Becomes readable when there is an outcome.
+    var outcomeDescriptor: Int32 { get }
+    /// The jobs run while the loop runs, so that a fast one slows the commits.
+    var runsBesideTheLoop: Bool { get }
+    func post(_ job: Maintenance.Job)
+    func takeOutcomes() -> [Maintenance.Outcome]
+    /// Finishes what was posted.
+    func stop()
+}
+
+extension Worker: MaintenanceQueue where Job == Maintenance.Job, Outcome == Maintenance.Outcome {
+    var runsBesideTheLoop: Bool { true }
+}
+
 /// The thread that does what blocks: prepares segments, writes indexes and checkpoints.
 final class Maintenance: Sendable {
     enum Job: Sendable {
@@ -27,35 +43,36 @@ final class Maintenance: Sendable {
         case finished(FinishedFile)
     }
 
-    private let worker: Worker<Job, Outcome>
+    private let queue: any MaintenanceQueue
     private let preparation: SegmentPreparation
 
-    init(_ directory: DataDirectory, _ fileSystem: any FileSystem, _ mode: WriteMode) throws(WriteAheadLogError) {
+    init(
+        _ directory: DataDirectory, _ fileSystem: any FileSystem, _ mode: WriteMode, _ host: any Host
+    ) throws(WriteAheadLogError) {
         let preparation = SegmentPreparation(fileSystem: fileSystem, directory: directory, mode: mode)
         self.preparation = preparation
-        worker = try accessing { () throws(FileError) in
-            try Worker(name: "wal-maintain") { job in
-                Self.perform(job, directory, fileSystem, preparation)
-            }
-        }
+        queue = try host.maintenance { job in Self.perform(job, directory, fileSystem, preparation) }
     }
 
-    var outcomeDescriptor: Int32 { worker.outcomeDescriptor }
+    var outcomeDescriptor: Int32 { queue.outcomeDescriptor }
 
-    func post(_ job: Job) { worker.post(job) }
+    func post(_ job: Job) { queue.post(job) }
 
-    func takeOutcomes() -> [Outcome] { worker.takeOutcomes() }
+    func takeOutcomes() -> [Outcome] { queue.takeOutcomes() }
 
     /// Lets a zero-fill go as fast as the disk takes it.
     func hurry() { preparation.fillBytesPerSecond.store(0, ordering: .relaxed) }
 
     /// Lets a zero-fill go at this pace, which leaves the commits beside it alone.
-    func pace(bytesPerSecond: Int) { preparation.fillBytesPerSecond.store(bytesPerSecond, ordering: .relaxed) }
+    func pace(bytesPerSecond: Int) {
+        guard queue.runsBesideTheLoop else { return }
+        preparation.fillBytesPerSecond.store(bytesPerSecond, ordering: .relaxed)
+    }
 
     /// Finishes what was posted, as fast as it can, and ends the thread.
     func stop() {
         hurry()
-        worker.stop()
+        queue.stop()
     }
 
     private static func perform(

@@ -1,0 +1,57 @@
+import LogFormat
+
+/// What a log takes from the machine besides files and clocks. A protocol, so that the simulator can stand in a machine
+/// of its own; it is asked at the opening only.
+protocol Host {
+    /// Keeps everybody else out of the directory; nil where nobody else can be.
+    func lock(_ directory: DataDirectory) throws(WriteAheadLogError) -> DirectoryLock?
+    func probe(
+        _ configuration: WriteAheadLogConfiguration, _ directory: DataDirectory
+    ) throws(WriteAheadLogError) -> DiskProbe
+    /// What writes the batches; `staging` are the buffers that they lie in.
+    func engine(
+        _ configuration: WriteAheadLogConfiguration, _ probe: DiskProbe, staging: [UnsafeMutableRawBufferPointer]
+    ) throws(WriteAheadLogError) -> (any LogDevice, EngineReport)
+    /// What performs the jobs that block.
+    func maintenance(
+        _ perform: @escaping @Sendable (Maintenance.Job) -> Maintenance.Outcome
+    ) throws(WriteAheadLogError) -> any MaintenanceQueue
+    /// The id of a store that is begun now.
+    func newStoreID() -> StoreID
+}
+
+/// The kernel.
+struct KernelHost: Host {
+    /// Stands between the log and its engine; changes nothing unless a test puts faults in.
+    var decorate: (any LogDevice) -> any LogDevice = { $0 }
+
+    func lock(_ directory: DataDirectory) throws(WriteAheadLogError) -> DirectoryLock? {
+        try DirectoryLock(directory)
+    }
+
+    func probe(
+        _ configuration: WriteAheadLogConfiguration, _ directory: DataDirectory
+    ) throws(WriteAheadLogError) -> DiskProbe {
+        try DiskProbe(configuration, directory)
+    }
+
+    func engine(
+        _ configuration: WriteAheadLogConfiguration, _ probe: DiskProbe, staging: [UnsafeMutableRawBufferPointer]
+    ) throws(WriteAheadLogError) -> (any LogDevice, EngineReport) {
+        let (device, report) = unsafe try Engine.choose(configuration, probe, staging: staging)
+        return (decorate(device), report)
+    }
+
+    func maintenance(
+        _ perform: @escaping @Sendable (Maintenance.Job) -> Maintenance.Outcome
+    ) throws(WriteAheadLogError) -> any MaintenanceQueue {
+        try accessing { () throws(FileError) in
+            try Worker<Maintenance.Job, Maintenance.Outcome>(name: "wal-maintain", perform: perform)
+        }
+    }
+
+    func newStoreID() -> StoreID {
+        var generator = SystemRandomNumberGenerator()
+        return .random(using: &generator)
+    }
+}

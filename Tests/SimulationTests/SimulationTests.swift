@@ -1,0 +1,62 @@
+import Glibc
+import Testing
+
+/// Seeds of the simulator. `make simulate SEEDS=1 FIRST=7` runs just seed 7; a failing seed prints this line.
+struct SimulationTests {
+    /// Seeds of a plain `swift test`.
+    private static let seedCountDefault = 2000
+    /// Parts that run beside each other.
+    private static let partCount = 4
+
+    @Test(arguments: 0..<partCount) func everyAcknowledgedRecordOutlivesEveryCrash(part: Int) {
+        let first = Self.setting("SIMULATE_FIRST") ?? 1
+        let count = Self.setting("SIMULATE_SEEDS") ?? UInt64(Self.seedCountDefault)
+        var tally = Simulation.Tally()
+        let seeds = stride(from: first + UInt64(part), to: first + count, by: Self.partCount)
+        for seed in seeds {
+            TrapNotice.arm(seed: seed)
+            let simulation = Simulation(seed: seed)
+            do {
+                try simulation.run()
+                tally += simulation.tally
+            } catch {
+                Issue.record("seed \(seed): \(error)\n  again: make simulate SEEDS=1 FIRST=\(seed)")
+                break
+            }
+        }
+        TrapNotice.disarm()
+        print("simulation, part \(part) from seed \(first): \(tally)")
+        if count >= 1000 {
+            #expect(tally.cuts > 0 && tally.segmentTurns > 0 && tally.checkpointStarts > 0 && tally.poisoned > 0)
+        }
+    }
+
+    private static func setting(_ name: String) -> UInt64? {
+        guard let text = getenv(name) else { return nil }
+        return UInt64(String(cString: text))
+    }
+}
+
+/// Says which seed was running when the process trapped: a failed precondition is a finding too.
+enum TrapNotice {
+    private static let key: pthread_key_t = {
+        var key = pthread_key_t()
+        pthread_key_create(&key, nil)
+        for number in [SIGILL, SIGTRAP, SIGSEGV, SIGBUS] { signal(number, report) }
+        return key
+    }()
+
+    static func arm(seed: UInt64) { pthread_setspecific(key, UnsafeRawPointer(bitPattern: UInt(seed))) }
+    static func disarm() { pthread_setspecific(key, nil) }
+
+    private static let report: @convention(c) (Int32) -> Void = { number in
+        signal(number, SIG_DFL)
+        let seed = UInt(bitPattern: pthread_getspecific(key))
+        if seed > 0 {
+            // The process is lost already; a string is no worse.
+            let line = "seed \(seed) trapped\n  again: make simulate SEEDS=1 FIRST=\(seed)\n"
+            _ = line.withCString { write(STDERR_FILENO, $0, strlen($0)) }
+        }
+        raise(number)
+    }
+}

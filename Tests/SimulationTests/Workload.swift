@@ -1,0 +1,53 @@
+import WriteAheadLog
+
+/// What one seed makes of a run; drawn once.
+struct Workload {
+    let mode: WriteMode
+    let logCount: Int
+    /// Bytes of the largest record.
+    let recordBytesMax: Int
+    let recordsPerRequestMax: Int
+    let requestsPerTurnMax: Int
+    let generationCount: Int
+    let turnsPerGeneration: Int
+    let lingerMicroseconds: Int64
+    /// One call in so many fails; 0 for none.
+    let faultRate: Int
+    let changesSegmentSize: Bool
+
+    init(_ seed: inout Seed) {
+        mode = seed.pick([.direct, .buffered])
+        logCount = seed.pick([1, 2, 5, 20])
+        recordBytesMax = seed.pick([40, 600, 6000, 20_000])
+        recordsPerRequestMax = seed.pick([1, 1, 3])
+        requestsPerTurnMax = seed.pick([1, 4, 12])
+        generationCount = 2 + seed.below(4)
+        turnsPerGeneration = seed.pick([3, 15, 40, 80])
+        lingerMicroseconds = seed.pick([0, 0, 700])
+        faultRate = seed.once(in: 4) ? seed.pick([15, 40, 150, 600]) : 0
+        changesSegmentSize = seed.once(in: 8)
+    }
+
+    /// The bodies of one request: the records, and the body that carries them.
+    func request(_ seed: inout Seed, number: Int) -> [[UInt8]] {
+        let count = 1 + seed.below(recordsPerRequestMax)
+        return (0..<count).map { index in
+            let head = Array("\(number).\(index) ".utf8)
+            let fill = UInt8(ascii: "A") + UInt8(truncatingIfNeeded: seed.next() % 58)
+            // Slow ways to make an array cost more than all the rest in a debug build.
+            var record = [UInt8](repeating: fill, count: max(head.count, seed.below(recordBytesMax)))
+            record.withUnsafeMutableBytes { $0.copyBytes(from: head) }
+            return record
+        }
+    }
+
+    /// Calls until the machine dies: soon, later, or not at all.
+    func callsUntilDeath(_ seed: inout Seed) -> Int? {
+        switch seed.below(4) {
+        case 0: seed.below(20)
+        case 1: seed.below(150)
+        case 2: seed.below(1000)
+        default: nil
+        }
+    }
+}
