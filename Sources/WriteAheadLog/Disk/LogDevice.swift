@@ -15,7 +15,7 @@ public enum DeviceEvent: Equatable, Sendable {
 /// Everything is called from the loop's thread. At most one commit write is under way; its buffer stays untouched
 /// until its events have come.
 public protocol LogDevice: AnyObject {
-    /// Makes this open file the target of the commit writes that follow.
+    /// Makes this open file the target of the commit writes that follow; -1 lets go of the last one.
     func target(_ descriptor: Int32) throws
     /// Starts one commit write of the staging buffer with this index. In the direct mode one `.written` follows and
     /// says that the bytes are durable; in the buffered mode `.written`, then `.synced`.
