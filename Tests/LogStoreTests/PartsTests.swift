@@ -129,7 +129,7 @@ func linesAreCutAtTheirEnds(body: String, expected: [String]) throws {
         return IndexEntry(
             offset: RecordOffset(rawValue: UInt64(number) * 10), frame: start + 64, batchEnd: start + 900)
     }
-    let logs = [(log: LogID(rawValue: 3), entries: entries), (log: LogID(rawValue: 1), entries: [entries[4]])]
+    let logs = [(log: LogID(rawValue: 3), entries: entries[...]), (log: LogID(rawValue: 1), entries: entries[4...])]
     let (bytes, rows) = IndexFile.encode(storeID: store, segment: Position(rawValue: 4096), logs: logs)
     let decoded = try bytes.withUnsafeBytes {
         try IndexFile.rows(decoding: $0, storeID: store, segment: Position(rawValue: 4096))
@@ -138,7 +138,7 @@ func linesAreCutAtTheirEnds(body: String, expected: [String]) throws {
     for (row, log) in zip(rows, logs) {
         let start = Int(row.blockStart)
         let block = Array(bytes[start..<start + IndexFile.blockBytes(entryCount: Int(row.entryCount))])
-        #expect(try block.withUnsafeBytes { try IndexFile.entries(decoding: $0, log: row.log) } == log.entries)
+        #expect(try block.withUnsafeBytes { try IndexFile.entries(decoding: $0, log: row.log) } == Array(log.entries))
         for index in block.indices {
             var flipped = block
             flipped[index] ^= 1

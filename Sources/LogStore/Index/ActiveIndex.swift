@@ -66,18 +66,38 @@ struct ActiveIndex {
         return []
     }
 
-    /// The entries by log, each log's in order: what the index file of the sealed segment holds.
-    func grouped() -> [(slot: LogSlot, entries: [IndexEntry])] {
-        var places: [LogSlot: Int] = [:]
-        var groups: [(slot: LogSlot, entries: [IndexEntry])] = []
+    /// The entries by log, each log's in order: what the index file of the sealed segment holds. Counted first, then put
+    /// in their places: the loop stands still meanwhile, and there may be hundreds of thousands.
+    func grouped() -> [(slot: LogSlot, entries: ArraySlice<IndexEntry>)] {
+        guard let any = links.first else { return [] }
+        // For each slot the count of its entries, then where they begin, and when they are in place where they end.
+        var places = [Int](repeating: 0, count: 1 + links.reduce(0) { max($0, Int($1.slot.index)) })
+        for link in links { places[Int(link.slot.index)] += 1 }
+        var total = 0
+        for slot in places.indices {
+            let count = places[slot]
+            places[slot] = total
+            total += count
+        }
+        var entries = [IndexEntry](repeating: any.entry, count: links.count)
         for link in links {
-            if let place = places[link.slot] {
-                groups[place].entries.append(link.entry)
-            } else {
-                places[link.slot] = groups.count
-                groups.append((link.slot, [link.entry]))
-            }
+            let slot = Int(link.slot.index)
+            entries[places[slot]] = link.entry
+            places[slot] += 1
+        }
+        var groups: [(slot: LogSlot, entries: ArraySlice<IndexEntry>)] = []
+        var start = 0
+        for (slot, end) in places.enumerated() where end > start {
+            groups.append((LogSlot(index: Int32(slot)), entries[start..<end]))
+            start = end
         }
         return groups
+    }
+
+    /// The entries of one log whose chain has ended already, from the one that covers `offset` on.
+    func entries(of slot: LogSlot, covering offset: RecordOffset) -> [IndexEntry] {
+        let entries = links.filter { $0.slot == slot }.map(\.entry)
+        guard let covering = entries.lastIndex(where: { $0.offset <= offset }) else { return [] }
+        return Array(entries[covering...])
     }
 }

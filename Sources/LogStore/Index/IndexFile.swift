@@ -24,48 +24,36 @@ struct IndexFile {
 
     /// The bytes of an index file, and its table.
     static func encode(
-        storeID: StoreID, segment: Position, logs: [(log: LogID, entries: [IndexEntry])]
+        storeID: StoreID, segment: Position, logs: [(log: LogID, entries: ArraySlice<IndexEntry>)]
     ) -> (bytes: [UInt8], rows: [Row]) {
         var rows: [Row] = []
-        var place = headerBytes + logs.count * rowBytes
+        rows.reserveCapacity(logs.count)
+        var byteCount = headerBytes + logs.count * rowBytes
         for (log, entries) in logs {
             rows.append(
-                Row(log: log, first: entries[0].offset, blockStart: UInt32(place), entryCount: UInt32(entries.count)))
-            place += blockHeaderBytes + entries.count * entryBytes
+                Row(
+                    log: log, first: entries[entries.startIndex].offset, blockStart: UInt32(byteCount),
+                    entryCount: UInt32(entries.count)))
+            byteCount += blockBytes(entryCount: entries.count)
         }
-        var table = ByteWriter()
-        for row in rows {
-            table.append(row.log.rawValue)
-            table.append(row.first.rawValue)
-            table.append(row.blockStart)
-            table.append(row.entryCount)
+        var bytes = [UInt8](repeating: 0, count: byteCount)
+        unsafe bytes.withUnsafeMutableBytes { buffer in
+            var writer = unsafe PlacedWriter(buffer)
+            for byte in magic { writer.put(byte) }
+            writer.put(version)
+            writer.put(UInt32(logs.count))
+            writer.put(storeID.first)
+            writer.put(storeID.second)
+            writer.put(segment.rawValue)
+            writer.put(UInt64(byteCount))
+            let head = writer.checksum(from: 0)
+            let crcPlace = writer.place
+            writer.place = headerBytes
+            for row in rows { writer.put(row) }
+            writer.put(writer.checksum(from: headerBytes, continuing: head), at: crcPlace)
+            for (log, entries) in logs { writer.put(block: entries, of: log) }
         }
-        var writer = ByteWriter(reservingBytes: place)
-        writer.append(bytes: magic)
-        writer.append(version)
-        writer.append(UInt32(logs.count))
-        writer.append(storeID.first)
-        writer.append(storeID.second)
-        writer.append(segment.rawValue)
-        writer.append(UInt64(place))
-        let crc = unsafe table.bytes.withUnsafeBytes { unsafe CRC32C.checksum($0, continuing: writer.checksum()) }
-        writer.append(crc)
-        writer.append(UInt32(0))
-        writer.append(bytes: table.bytes)
-        for (log, entries) in logs { append(block: entries, of: log, to: &writer) }
-        return (writer.bytes, rows)
-    }
-
-    private static func append(block entries: [IndexEntry], of log: LogID, to writer: inout ByteWriter) {
-        var block = ByteWriter(reservingBytes: entries.count * entryBytes)
-        for entry in entries {
-            block.append(entry.offset.rawValue)
-            block.append(entry.frame)
-            block.append(entry.batchEnd)
-        }
-        writer.append(block.checksum())
-        writer.append(UInt32(truncatingIfNeeded: log.rawValue))
-        writer.append(bytes: block.bytes)
+        return (bytes, rows)
     }
 
     /// The table of a whole index file of this store and segment; throws a `FormatError` for anything else.
@@ -125,5 +113,49 @@ struct IndexFile {
                     batchEnd: try reader.read()))
         }
         return entries
+    }
+}
+
+/// Writes little-endian integers into memory of the right size, one behind the other.
+@safe
+private struct PlacedWriter {
+    private let bytes: UnsafeMutableRawBufferPointer
+    var place = 0
+
+    init(_ bytes: UnsafeMutableRawBufferPointer) {
+        unsafe self.bytes = unsafe bytes
+    }
+
+    mutating func put<Value: FixedWidthInteger & BitwiseCopyable>(_ value: Value) {
+        put(value, at: place)
+        place += MemoryLayout<Value>.size
+    }
+
+    func put<Value: FixedWidthInteger & BitwiseCopyable>(_ value: Value, at place: Int) {
+        unsafe bytes.storeBytes(of: value.littleEndian, toByteOffset: place, as: Value.self)
+    }
+
+    mutating func put(_ row: IndexFile.Row) {
+        put(row.log.rawValue)
+        put(row.first.rawValue)
+        put(row.blockStart)
+        put(row.entryCount)
+    }
+
+    mutating func put(block entries: ArraySlice<IndexEntry>, of log: LogID) {
+        let start = place
+        place += 4
+        put(UInt32(truncatingIfNeeded: log.rawValue))
+        for entry in entries {
+            put(entry.offset.rawValue)
+            put(entry.frame)
+            put(entry.batchEnd)
+        }
+        put(checksum(from: start + IndexFile.blockHeaderBytes), at: start)
+    }
+
+    /// Over what was written from `start` on.
+    func checksum(from start: Int, continuing: UInt32 = 0) -> UInt32 {
+        unsafe CRC32C.checksum(UnsafeRawBufferPointer(rebasing: bytes[start..<place]), continuing: continuing)
     }
 }

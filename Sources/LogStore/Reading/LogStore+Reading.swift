@@ -143,12 +143,3 @@ extension LogStore {
         nextReadNumber += 1
     }
 }
-
-extension ActiveIndex {
-    /// The entries of a log whose chain has ended already, from the one that covers `offset` on.
-    func entries(of slot: LogSlot, covering offset: RecordOffset) -> [IndexEntry] {
-        guard let group = grouped().first(where: { $0.slot == slot }) else { return [] }
-        guard let covering = group.entries.lastIndex(where: { $0.offset <= offset }) else { return [] }
-        return Array(group.entries[covering...])
-    }
-}
