@@ -4,7 +4,7 @@ import WriteAheadLog
 
 struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Check every byte of a data directory that no server has open. Nothing is changed.",
+        abstract: "Check a data directory that no server has open, up to the first damage. Nothing is changed.",
         discussion: """
             Exit status 0: no damage, and a summary on standard output. 1: damage, with file and position on standard \
             error. 2: the directory could not be read, or is in use.

@@ -46,8 +46,8 @@ public enum WriteAheadLogError: Error, CustomStringConvertible {
             "the data directory \(directory) is on \(kind), where a sync may make nothing durable: "
                 + "choose a directory on a real disk, or insist with --allow-unsafe-filesystem"
         case .damaged(let damage):
-            "the write-ahead log is damaged: \(damage). Nothing was changed. "
-                + "`appendlog verify DIR` lists what is readable; restore the file from a copy"
+            "the write-ahead log is damaged: \(damage). No segment and no checkpoint was changed. "
+                + "`appendlog dump DIR` prints the records before it; restore the file from a copy"
         case .unsupported(let file, let what):
             "\(file): \(what) Start the version that wrote it, or a newer one"
         case .configuration(let text): text
