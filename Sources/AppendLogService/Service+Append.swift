@@ -56,6 +56,8 @@ extension Service {
     func append(_ exchange: Exchange, _ log: Range<Int>) -> Step {
         // The server may have begun to close while the body came in.
         if let problem = appendRefusal { return answer(exchange, problem) }
+        // Somebody found no room in this turn: cutting the body into records would be in vain.
+        if hasBusyAppends { return .wait }
         let body: RecordBody
         do throws(RecordBody.Refusal) {
             body = unsafe try RecordBody(

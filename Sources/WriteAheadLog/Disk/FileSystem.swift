@@ -71,14 +71,23 @@ extension FileSystem {
     func openForCommits(_ path: String, _ mode: WriteMode) throws(FileError) -> Int32 {
         let descriptor = try open(path, mode == .direct ? .writeDirect : .write)
         do throws(FileError) {
-            guard try lock(descriptor, isShared: false) else {
-                throw FileError(operation: "flock", path: path, code: EWOULDBLOCK)
-            }
+            try awaitLock(descriptor, path, isShared: false)
             return descriptor
         } catch {
             close(descriptor)
             throw error
         }
+    }
+
+    /// Locks an open segment, once the commit writes of a process that was killed have ended. They hold the file open,
+    /// and so its lock, when the process and its lock on the directory are gone; what they still write would fall on
+    /// what this process writes.
+    func awaitLock(_ descriptor: Int32, _ path: String, isShared: Bool) throws(FileError) {
+        for _ in 0..<WriteAheadLogLimits.predecessorWaitMilliseconds {
+            if try lock(descriptor, isShared: isShared) { return }
+            usleep(1000)
+        }
+        throw FileError(operation: "wait for a killed server's writes to", path: path, code: ETIMEDOUT)
     }
 
     /// The whole of a small file, or nil if it is not there.

@@ -62,7 +62,7 @@ struct DiskProbe {
         let path = "\(directory.path)/probe.tmp"
         let flags = O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | clinux_open_direct_flag()
         let descriptor = unsafe open(path, flags, 0o640)
-        guard descriptor >= 0 else { return (errno, 0) }
+        guard descriptor >= 0 else { return (refusal(errno), 0) }
         defer {
             close(descriptor)
             unsafe _ = unlink(path)
@@ -76,10 +76,13 @@ struct DiskProbe {
         defer { unsafe free(block) }
         unsafe _ = memset(block, 0, alignment)
         let written = unsafe clinux_write_data_sync(descriptor, block, alignment, 0)
-        guard written == alignment else { return (written < 0 ? Int32(-written) : EIO, alignment) }
+        guard written == alignment else { return (refusal(written < 0 ? Int32(-written) : EIO), alignment) }
         return (0, alignment)
     }
 }
+
+/// What an error says about direct I/O: a full disk says nothing.
+private func refusal(_ code: Int32) -> Int32 { code == ENOSPC || code == EDQUOT ? 0 : code }
 
 /// The lock that keeps a second server or a repair out of a data directory. The kernel gives it back when the
 /// process ends, however it ends.

@@ -20,6 +20,8 @@ public final class RingDevice: LogDevice {
 
     /// The one registered file: the segment that commit writes go to.
     private static let segmentSlot = 0
+    /// Places of the submission queue that reads leave free.
+    private static let reservedEntryCount = 4
 
     private let mode: WriteMode
     private let entryCount: Int
@@ -122,7 +124,9 @@ public final class RingDevice: LogDevice {
     }
 
     private func enqueue(_ read: Delayed) -> Bool {
-        unsafe ring.read(
+        // A commit write, its sync and a poll always find room, whatever the readers want.
+        guard ring.queuedCount + Self.reservedEntryCount < entryCount else { return false }
+        return unsafe ring.read(
             file: .descriptor(read.descriptor), buffer: read.buffer, fileOffset: read.fileOffset,
             tag: tag(.read, read.number))
     }

@@ -1,4 +1,3 @@
-import Glibc
 import LogFormat
 
 /// The segment files of a data directory, their headers checked, in the order of their positions.
@@ -43,7 +42,7 @@ struct SegmentCatalog {
         let shown = "wal/\(name)"
         let descriptor = try accessing { () throws(FileError) in try fileSystem.open(path, .read) }
         defer { fileSystem.close(descriptor) }
-        try awaitPredecessor(descriptor, path, fileSystem)
+        try accessing { () throws(FileError) in try fileSystem.awaitLock(descriptor, path, isShared: true) }
         // Nothing that is not on the disk may be taken for truth: what a dying process wrote is synced first.
         try accessing { () throws(FileError) in try fileSystem.synchronizeData(descriptor) }
         fileSystem.dropCache(descriptor)
@@ -62,18 +61,6 @@ struct SegmentCatalog {
                     cause: "it has \(size) bytes, its header says \(header.segmentBytes)"))
         }
         return File(header: header, path: path)
-    }
-
-    /// Waits for the commit writes of a process that was killed. They hold the file open, and so its lock, when the
-    /// process and the lock on the directory are gone; what they still write would fall on what this start writes.
-    private static func awaitPredecessor(
-        _ descriptor: Int32, _ path: String, _ fileSystem: any FileSystem
-    ) throws(WriteAheadLogError) {
-        for _ in 0..<WriteAheadLogLimits.predecessorWaitMilliseconds {
-            if try accessing({ () throws(FileError) in try fileSystem.lock(descriptor, isShared: true) }) { return }
-            usleep(1000)
-        }
-        throw .file(FileError(operation: "wait for a killed server's writes to", path: path, code: ETIMEDOUT))
     }
 
     private static func decodeHeader(

@@ -23,7 +23,8 @@ enum TailDecision: Equatable {
     init(_ evidence: TailEvidence) {
         self =
             if evidence.isCoveredByCheckpoint {
-                .damage(cause: "the batch expected here is gone or unreadable, and a checkpoint says that it was durable")
+                .damage(
+                    cause: "the batch expected here is gone or unreadable, and a checkpoint says that it was durable")
             } else if evidence.hasLaterWitness {
                 .damage(cause: "the batch expected here is unreadable, and a later batch says that it was durable")
             } else if evidence.isChainBroken {
