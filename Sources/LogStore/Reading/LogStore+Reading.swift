@@ -113,6 +113,7 @@ extension LogStore {
         var entries: [IndexEntry] = []
         if Int(result) == bytes {
             let block = unsafe UnsafeRawBufferPointer(rebasing: read.buffer[..<bytes])
+            // A damaged block counts as a missing one: the segment is scanned.
             entries = (unsafe try? IndexFile.entries(decoding: block, log: table[read.log].id)) ?? []
         }
         if let covering = entries.lastIndex(where: { $0.offset <= read.next }) { entries.removeFirst(covering) }

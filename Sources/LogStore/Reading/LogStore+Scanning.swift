@@ -39,6 +39,7 @@ extension LogStore {
         guard let head = unsafe bytes(read, at: position, count: FrameHeader.byteCount) else {
             return .needs(position, bytes: FrameHeader.byteCount)
         }
+        // In which way bytes are refused makes no difference here: they are not what was written.
         guard let header = unsafe try? FrameHeader(decoding: head) else { return .damaged(position) }
         let byteCount = Int(header.byteCount)
         guard byteCount <= batchEnd - position else { return .damaged(position) }
@@ -80,6 +81,7 @@ extension LogStore {
         guard let head = unsafe bytes(read, at: position, count: BatchHeader.byteCount) else {
             return .needs(position, bytes: BatchHeader.byteCount)
         }
+        // Where no batch follows, the window is through; a record that is missed so is found out at the next entry.
         guard let header = unsafe try? BatchView.header(at: head), header.storeID == wal.storeID,
             header.position == position
         else { return moveToNextEntry(read, position) }
