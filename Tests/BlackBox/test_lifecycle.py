@@ -81,9 +81,10 @@ def finish(connection: Connection, rest: bytes, log: str) -> int:
 
 
 def refuses(server: Server) -> bool:
+    """Whether a new connection is refused. A reset says that the listening socket was closed during the handshake."""
     try:
         server.connect().close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):
         return True
     return False
 
