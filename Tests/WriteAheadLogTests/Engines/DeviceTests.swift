@@ -36,7 +36,7 @@ struct DeviceTests {
             let device = try device(way, staging)
             let descriptor = try PosixFileSystem().open("\(directory.path)/file", .read)
             defer { PosixFileSystem().close(descriptor) }
-            try device.target(descriptor)
+            device.target(descriptor)
             device.write(UnsafeRawBufferPointer(staging), stagingIndex: 0, at: 0)
             #expect(completions(device, 2) == [.written(-EBADF), .synced(-ECANCELED)])
         }
@@ -49,7 +49,7 @@ struct DeviceTests {
             let device = try device(way, staging)
             let descriptor = try PosixFileSystem().open("/dev/null", .write)
             defer { PosixFileSystem().close(descriptor) }
-            try device.target(descriptor)
+            device.target(descriptor)
             device.write(UnsafeRawBufferPointer(staging), stagingIndex: 0, at: 0)
             #expect(completions(device, 2) == [.written(Int32(staging.count)), .synced(-EINVAL)])
         }
@@ -64,7 +64,7 @@ struct DeviceTests {
             for (name, first) in [("a", 0), ("b", 4), ("a", 8)] {
                 let descriptor = try files.open(
                     "\(directory.path)/\(name)", way.mode == .direct ? .writeDirect : .write)
-                try device.target(descriptor)
+                device.target(descriptor)
                 let part = UnsafeRawBufferPointer(rebasing: staging[first * 4096..<(first + 2) * 4096])
                 device.write(part, stagingIndex: 0, at: UInt64(first * 4096))
                 let expected: [DeviceEvent] = way.mode == .direct ? [.written(8192)] : [.written(8192), .synced(0)]
