@@ -86,7 +86,7 @@ public final class WriteAheadLog {
     }
 
     deinit {
-        guard !device.isBusy else { return giveUp() }
+        guard endsWhatIsUnderWay() else { return giveUp() }
         maintenance.stop()
         // A spare that was finished and not yet taken in.
         for case .prepared(_, .success(let descriptor)) in maintenance.takeOutcomes() { fileSystem.close(descriptor) }
@@ -94,6 +94,18 @@ public final class WriteAheadLog {
         device.target(-1)
         fileSystem.close(activeDescriptor)
         if case .ready(_, let descriptor) = spare { fileSystem.close(descriptor) }
+    }
+
+    /// Waits a moment for what the disk was given; false if it does not end.
+    private func endsWhatIsUnderWay() -> Bool {
+        let deadline = clock.monotonicMicroseconds + WriteAheadLogLimits.giveUpMicroseconds
+        var events: [DeviceEvent] = []
+        while device.isBusy {
+            let remaining = deadline - clock.monotonicMicroseconds
+            guard remaining > 0 else { return false }
+            device.wait(timeoutMicroseconds: remaining, into: &events)
+        }
+        return true
     }
 
     /// The disk has not ended what it was given, and may never: what the kernel still uses is kept for as long as the

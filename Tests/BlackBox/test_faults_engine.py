@@ -9,10 +9,10 @@ import threading
 
 import pytest
 
-from client import append, append_ok, check_appended, check_problem, get, read_all, records_target, stats
+from client import append, append_ok, check_problem, get, read_all, records_target, stats
 from injection import failing
 from outcomes import check_outcomes, start_writing
-from rawhttp import ConnectionEnded
+from rawhttp import ConnectionEnded, encode_request
 from server import SMALL_SEGMENT_BYTES, StartFailed, wait_until
 
 DENIALS = ["EPERM", "ENOSYS", "ENOMEM"]
@@ -158,6 +158,12 @@ def test_descriptors_that_run_out_while_it_runs_stop_appends_and_come_back(start
             statuses.append((response := append(connection, log, record)).status)
         check_problem(response, 507, "disk_full", retryable=True)
         assert len(read_all(connection, log)) == len(statuses), "reads of what is in memory go on"
-        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
+        with server.connect() as waits:
+            waits.send(encode_request("GET", "/healthz"))
+            resource.prlimit(server.pid, resource.RLIMIT_NOFILE, before)
+            # libmicrohttpd accepts again when a connection has ended.
+            connection.close()
+            assert waits.read_response().status == 200
+    with server.connect() as connection:
         wait_until(lambda: append(connection, log, record).status == 201, "appends again")
     server.stop()

@@ -78,6 +78,29 @@ struct DeviceTests {
     }
 
     @Test(arguments: EngineCase.all)
+    func aDeviceIsBusyUntilWhatItWasGivenHasEnded(_ way: EngineCase) throws {
+        let directory = try ScratchDirectory()
+        try withStaging { staging in
+            let device = try device(way, staging)
+            let watched = try makeEventDescriptor()
+            defer { close(watched) }
+            device.watch(watched, source: 5)
+            let descriptor = try PosixFileSystem().open("\(directory.path)/file", .write)
+            defer { PosixFileSystem().close(descriptor) }
+            device.target(descriptor)
+            #expect(!device.isBusy)
+            device.write(UnsafeRawBufferPointer(staging), stagingIndex: 0, at: 0)
+            #expect(device.isBusy)
+            _ = completions(device, way.mode == .direct ? 1 : 2)
+            #expect(!device.isBusy)
+            device.read(descriptor, into: staging, at: 0, number: 1)
+            #expect(device.isBusy)
+            #expect(completions(device, 1) == [.read(number: 1, result: Int32(staging.count))])
+            #expect(!device.isBusy)
+        }
+    }
+
+    @Test(arguments: EngineCase.all)
     func aWatchedDescriptorIsReportedEachTimeItIsSignalled(_ way: EngineCase) throws {
         try withStaging { staging in
             let device = try device(way, staging)

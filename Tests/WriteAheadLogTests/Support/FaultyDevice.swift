@@ -41,7 +41,9 @@ final class FaultyDevice: LogDevice {
 
     func submit() { inner.submit() }
 
-    var isBusy: Bool { inner.isBusy }
+    /// As if the disk never ended what it was given.
+    var staysBusy = false
+    var isBusy: Bool { staysBusy || inner.isBusy }
 
     func wait(timeoutMicroseconds: Int64?, into events: inout [DeviceEvent]) {
         var arrived = held
