@@ -107,7 +107,8 @@ public enum Server {
         let limit = Int(clamping: clinux_raise_descriptor_limit())
         let reserved = ServiceLimits.reservedDescriptors + configuration.http.connectionsRefusedMax
         guard limit > reserved else {
-            logger.error("\(limit) open files are too few, at least \(reserved + 1) are needed: raise the limit (ulimit -Hn)")
+            logger.error(
+                "\(limit) open files are too few, at least \(reserved + 1) are needed: raise the limit (ulimit -Hn)")
             return nil
         }
         bounded.http.connectionsMax = min(configuration.http.connectionsMax, limit - reserved)

@@ -46,7 +46,9 @@ struct CheckpointDirectory: Sendable {
 
     private func isWhole(_ name: String) -> Bool {
         // Why it is not makes no difference here: a start says it.
-        guard let bytes = (try? fileSystem.contents("\(directory.checkpointsPath)/\(name)")) ?? nil else { return false }
+        guard let bytes = (try? fileSystem.contents("\(directory.checkpointsPath)/\(name)")) ?? nil else {
+            return false
+        }
         return (try? decode(bytes)) != nil
     }
 

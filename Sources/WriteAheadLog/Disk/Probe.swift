@@ -35,7 +35,9 @@ struct DiskProbe {
         try check(kind, configuration, directory)
     }
 
-    private static func kind(of path: String) -> Int64 { unsafe path.withCString { unsafe clinux_file_system_type($0) } }
+    private static func kind(of path: String) -> Int64 {
+        unsafe path.withCString { unsafe clinux_file_system_type($0) }
+    }
 
     private static func check(
         _ kind: Int64, _ configuration: WriteAheadLogConfiguration, _ directory: DataDirectory
