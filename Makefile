@@ -1,5 +1,5 @@
 # Every target builds what it needs. `make serve` and `make test` are all that a new user needs to know.
-.PHONY: serve build test simulate format lint bench
+.PHONY: serve build test test-asan test-tsan simulate format lint bench
 
 serve:
 	scripts/install-dependencies build
@@ -15,6 +15,15 @@ test:
 	swift build
 	swift test
 	scripts/run-blackbox-tests
+
+# All tests under AddressSanitizer and under ThreadSanitizer.
+test-asan:
+	scripts/install-dependencies build test
+	scripts/run-sanitized-tests address
+
+test-tsan:
+	scripts/install-dependencies build test
+	scripts/run-sanitized-tests thread
 
 # The seeded simulator alone: SEEDS seeds from FIRST on, with optimisation.
 SEEDS ?= 20000
