@@ -33,6 +33,9 @@ MKFS = {
     "xfs": ["mkfs.xfs", "-q", "-f", "-K"],
 }
 
+#: Many disks of one origin are mounted at a time: xfs would refuse them for their equal ids.
+MOUNT_OPTIONS = {"ext4": "", "xfs": "nouuid"}
+
 
 class Unavailable(Exception):
     """This machine lacks something that the disk needs; the text says what. Tests skip with it."""
@@ -188,12 +191,12 @@ class Disk:
 
     # The file system on it.
 
-    def mount(self, read_only: bool = False, options: str = "") -> None:
+    def mount(self, read_only: bool = False) -> None:
         """Attaches the loop device and mounts. `start` has done so once."""
         assert not self.is_mounted
         self._loop = kernel.Loop(self._fuse_point / "disk", direct=True)
         flags = kernel.MS_RDONLY if read_only else 0
-        kernel.mount(self._loop.path, self.mount_point, self.file_system, flags, options)
+        kernel.mount(self._loop.path, self.mount_point, self.file_system, flags, MOUNT_OPTIONS[self.file_system])
         self.is_mounted = True
 
     def unmount(self) -> None:
