@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 import sys
 import tempfile
 import threading
@@ -65,8 +64,9 @@ class Tally:
 
     def __str__(self) -> str:
         return (
-            f"{self.engine:9} {self.mode:8} {self.file_system:4}  {self.cuts} cuts ({self.cuts_in_second_lives} in second lives) of"
-            f" {self.episodes} episodes, {self.cuts_with_losses} lost open writes, {self.acknowledgements} acknowledgements,"
+            f"{self.engine:9} {self.mode:8} {self.file_system:4}  {self.cuts} cuts"
+            f" ({self.cuts_in_second_lives} in second lives) of {self.episodes} episodes,"
+            f" {self.cuts_with_losses} lost open writes, {self.acknowledgements} acknowledgements,"
             f" {self.promises_checked} promises checked, {self.segments} segments, {self.checkpoints} checkpoints,"
             f" {self.seconds:.0f} s: {len(self.failures)} with violations"
         )
@@ -112,8 +112,9 @@ class Campaign:
         episodes = max(len(self.settings.latencies), -(-self.settings.cuts // CUTS_PER_EPISODE))
         for number in range(episodes):
             wanted = (self.settings.cuts - self.tally.cuts) // (episodes - number)
-            with tempfile.TemporaryDirectory(prefix="powercut-", dir=scratch_directory(), ignore_cleanup_errors=True) as directory:
-                self._run_episode(Path(directory), self.settings.latencies[number % len(self.settings.latencies)], wanted)
+            latency = self.settings.latencies[number % len(self.settings.latencies)]
+            with tempfile.TemporaryDirectory(prefix="powercut-", dir=scratch_directory()) as directory:
+                self._run_episode(Path(directory), latency, wanted)
             if self._is_over():
                 break
         self.tally.seconds = time.monotonic() - begin
@@ -138,7 +139,8 @@ class Campaign:
         cuts = choose_cuts(episode.log, wanted - wanted // SECOND_LIFE_EVERY * SECOND_LIFE_CUTS, self._chance)
         second_lives = set(self._chance.sample(range(len(cuts)), wanted // SECOND_LIFE_EVERY))
         self._make_cuts(episode, [(cut, number in second_lives) for number, cut in enumerate(cuts)], directory)
-        say(f"  {latency}: {len(episode.log)} events, {tally.cuts}/{self.settings.cuts} cuts, {len(tally.failures)} with violations")
+        cuts_done = f"{tally.cuts}/{self.settings.cuts} cuts"
+        say(f"  {latency}: {len(episode.log)} events, {cuts_done}, {len(tally.failures)} with violations")
 
     def _count_episode(self, episode: Episode) -> None:
         tally = self.tally
@@ -163,7 +165,8 @@ class Campaign:
             except BaseException as fault:  # noqa: BLE001 - raised below
                 faults.append(fault)
 
-        workers = [threading.Thread(target=work, args=(directory / f"worker-{number}",)) for number in range(self.settings.jobs)]
+        places = [directory / f"worker-{number}" for number in range(self.settings.jobs)]
+        workers = [threading.Thread(target=work, args=(place,)) for place in places]
         for worker in workers:
             worker.start()
         for worker in workers:
@@ -179,8 +182,8 @@ class Campaign:
             if cut is None:
                 return False
             cutter.write_image(cut, image)
-        if has_second_life:
-            shutil.copyfile(image, place / "second.image")
+            if has_second_life:
+                cutter.write_image(cut, place / "second.image")
         outcome = mounted_check(episode, cut, image, mount_point)
         self._count_outcome(episode, outcome)
         if has_second_life and not outcome.violations:
@@ -190,9 +193,15 @@ class Campaign:
     def _live_again(self, episode: Episode, cut: Cut, place: Path) -> None:
         """The server goes on on the cut disk, and the power fails again: in the recovery, or later."""
         expectation = episode.expectation(cut.position)
-        plan = replace(episode.plan)
-        plan.latency, plan.bytes_wanted, plan.is_recovery = random.Random(cut.seed).choice(self.settings.latencies), SECOND_LIFE_BYTES, True
-        plan.inherited, plan.settlements, plan.first_number = expectation.promises, [], episode.plan.next_number
+        plan = replace(
+            episode.plan,
+            latency=random.Random(cut.seed).choice(self.settings.latencies),
+            first_number=episode.plan.next_number,
+            bytes_wanted=SECOND_LIFE_BYTES,
+            inherited=expectation.promises,
+            settlements=[],
+            is_recovery=True,
+        )
         second = Episode(place / "second", plan)
         second.directory.mkdir(exist_ok=True)
         (place / "second.image").rename(second.base)
@@ -234,7 +243,8 @@ class Campaign:
             self.tally.failures.append(Failure(cut, violations, command if cut is not None else ""))
             number = len(self.tally.failures)
         if number <= max(1, self.settings.kept_max):
-            say(f"VIOLATION {number} ({self.tally.engine}, {self.tally.mode}, {self.tally.file_system}, {episode.plan.latency}):")
+            plan = episode.plan
+            say(f"VIOLATION {number} ({plan.engine}, {plan.mode}, {plan.file_system}, {plan.latency}):")
             for violation in violations:
                 say(f"  {violation}")
             say(f"  again: {command}")

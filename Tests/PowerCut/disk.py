@@ -16,6 +16,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import kernel
@@ -42,7 +43,7 @@ class Unavailable(Exception):
 
 
 def require(file_system: str = "ext4") -> Path:
-    """Gives the path of the fusedisk binary, built if need be; raises Unavailable with the reason if a disk is impossible here."""
+    """Gives the path of the fusedisk binary, built if need be; raises Unavailable if something is missing here."""
     if os.geteuid() != 0:
         raise Unavailable("only root can mount; this runs as another user")
     for device in ("/dev/fuse", "/dev/loop-control"):
@@ -57,6 +58,17 @@ def require(file_system: str = "ext4") -> Path:
         raise Unavailable("no libfuse3-dev")
     built = subprocess.run([HERE / "build"], capture_output=True, text=True, check=True)
     return Path(built.stdout.strip())
+
+
+def probe(file_system: str = "ext4") -> None:
+    """Mounts a disk once; raises Unavailable with the reason if that is impossible here. What fails later is a fault."""
+    require(file_system)
+    with tempfile.TemporaryDirectory(prefix="fusedisk-") as directory:
+        try:
+            with Disk(Path(directory), file_system):
+                pass
+        except OSError as error:
+            raise Unavailable(f"no disk can be mounted: {error}") from error
 
 
 def make_image(path: Path, file_system: str, size_bytes: int) -> None:
@@ -98,7 +110,12 @@ class Disk:
     """A mounted file system on a fusedisk. A context manager; `start` and `close` do the same by hand."""
 
     def __init__(
-        self, directory: Path, file_system: str = "ext4", size_bytes: int = 64 * MIB, log: bool = False, image: Path | None = None
+        self,
+        directory: Path,
+        file_system: str = "ext4",
+        size_bytes: int = 64 * MIB,
+        log: bool = False,
+        image: Path | None = None,
     ) -> None:
         """`directory` takes the image and the sockets; it is made, and stays. `image` is one that has a file system already.
 
@@ -157,16 +174,24 @@ class Disk:
     def fail(self, operation: str, error: str = "eio", *, next: int = 0, nth: int = 0) -> None:
         """`operation`: read, write, flush or both (write and flush). `error`: eio or enospc.
 
-        next=N: the next N of them fail. nth=N: only the Nth from now. Neither: all, until `clear`. A failed write changes nothing.
+        next=N: the next N of them fail. nth=N: only the Nth from now. Neither: all, until `clear`.
+        A failed write changes nothing.
         """
         which = f"next {next}" if next else f"nth {nth}" if nth else "all"
         self._control.command(f"{error} {operation} {which}")
 
-    def slow(self, operation: str, *, every: int = 1, milliseconds: float = 0, tail_percent: float = 0, tail_milliseconds: float = 0) -> None:
+    def slow(
+        self,
+        operation: str,
+        *,
+        every: int = 1,
+        milliseconds: float = 0,
+        tail_percent: float = 0,
+        tail_milliseconds: float = 0,
+    ) -> None:
         """Every `every`-th one takes so much longer, and a random share of them `tail_milliseconds` more."""
-        self._control.command(
-            f"latency {operation} {every} {round(milliseconds * 1000)} {round(tail_percent * 10)} {round(tail_milliseconds * 1000)}"
-        )
+        main, tail = round(milliseconds * 1000), round(tail_milliseconds * 1000)
+        self._control.command(f"latency {operation} {every} {main} {round(tail_percent * 10)} {tail}")
 
     def stall(self) -> None:
         """Holds every write and flush from now on. `statistics()["held"]` says how many wait."""
@@ -181,7 +206,7 @@ class Disk:
         self._control.command("clear")
 
     def statistics(self) -> dict[str, int]:
-        """reads, writes, flushes (all begun), failed_reads, failed_writes, failed_flushes, held (now), bytes (written), marks."""
+        """reads, writes, flushes (begun), failed_reads, failed_writes, failed_flushes, held (now), bytes, marks."""
         return self._control.command("statistics")
 
     def mark(self, payload: bytes) -> None:
@@ -218,7 +243,7 @@ class Disk:
         # Its standard input ends with this process, however that ends; then it ends too.
         self._process = subprocess.Popen([str(binary), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if self._process.stdout.readline() != b"ready\n":
-            raise Unavailable(f"fusedisk did not start (its reason stands on standard error); exit code {self._process.wait()}")
+            raise Unavailable(f"fusedisk did not start, for the reason on standard error; exit code {self._process.wait()}")
         self._control = Control(self._socket_path)
 
     def _end_process(self) -> None:

@@ -1,4 +1,4 @@
-"""The load: requests that can be made again from their numbers alone, clients that send them, and what they were promised."""
+"""The load: requests that follow from their numbers alone, clients that send them, and what they were promised."""
 
 from __future__ import annotations
 
