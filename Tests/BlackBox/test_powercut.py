@@ -6,21 +6,28 @@ Skipped, with the reason, where there is no root, no /dev/fuse, no loop device o
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import random
 import struct
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from errno import EIO, ENOSPC
 from pathlib import Path
 
 import pytest
 
-from server import BINARY, REPOSITORY
+from server import BINARY, REPOSITORY, WAIT_SECONDS, wait_until
 
 POWER_CUT = REPOSITORY / "Tests/PowerCut"
 sys.path.insert(0, str(POWER_CUT))
 
-from events import COMMAND, FLUSH_BEGIN, FLUSH_END, WRITE_BEGIN, WRITE_END, Cut, Cutter, EventLog, torn_parts  # noqa: E402
+from disk import Disk, Unavailable, probe  # noqa: E402
+from events import COMMAND, FLUSH_BEGIN, FLUSH_END, MARK, WRITE_BEGIN, WRITE_END, Cut, Cutter, EventLog, torn_parts  # noqa: E402
+
+BLOCK = 4096
 
 SEED = int(os.environ.get("APPENDLOG_POWERCUT_SEED", "20261123"))
 
@@ -60,12 +67,80 @@ def test_a_disk_that_ignores_flushes_is_seen_to_lose_what_was_promised(workspace
     assert kinds & {"lost", "refused", "unmountable"}, said
 
 
-# The model of the disk itself; these need nothing special.
-
-BLOCK = 4096
+# The disk under the file system.
 
 
-class Disk:
+@pytest.fixture(params=("ext4", "xfs"))
+def mounted(request: pytest.FixtureRequest, directory: Path) -> Iterator[Disk]:
+    """A file system on a disk that logs."""
+    try:
+        probe(request.param)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    with Disk(directory.parent / "disk", request.param, log=True) as disk:
+        yield disk
+
+
+@pytest.fixture
+def write_synced(mounted: Disk) -> Iterator:
+    """Writes a block of a file that was written before, as a commit does: O_DIRECT and RWF_DSYNC."""
+    path = mounted.mount_point / "file"
+    path.write_bytes(bytes(64 * BLOCK))
+    os.sync()
+    descriptor = os.open(path, os.O_RDWR | os.O_DIRECT)
+    block = mmap.mmap(-1, BLOCK)
+    yield lambda: os.pwritev(descriptor, [block], 0, os.RWF_DSYNC)
+    os.close(descriptor)
+
+
+def test_a_synced_write_has_reached_the_disk_and_was_flushed_when_it_returns(mounted, write_synced):
+    for number in range(20):
+        mounted.mark(b"before %d" % number)
+        assert write_synced() == BLOCK
+        mounted.mark(b"after %d" % number)
+    log = EventLog(mounted.log_path)
+    marks = [position for position, words in log.marks if words[0] in ("before", "after")]
+    assert len(marks) == 40
+    for begin, end in zip(marks[::2], marks[1::2], strict=True):
+        kinds = [event.kind for event in log.events[begin:end] if event.kind not in (MARK, COMMAND)]
+        assert kinds == [WRITE_BEGIN, WRITE_END, FLUSH_BEGIN, FLUSH_END]
+
+
+FAULTS = [("write", "eio", EIO), ("flush", "eio", EIO), ("write", "enospc", ENOSPC)]
+
+
+@pytest.mark.parametrize(("operation", "error", "number"), FAULTS)
+def test_a_fault_reaches_the_writer_and_ends_when_it_should(mounted, write_synced, operation, error, number):
+    mounted.fail(operation, error, nth=2)
+    assert write_synced() == BLOCK
+    with pytest.raises(OSError) as raised:
+        write_synced()
+    assert raised.value.errno == number
+    assert write_synced() == BLOCK, "only the second one was to fail"
+    mounted.fail(operation, error)
+    for _ in range(2):
+        with pytest.raises(OSError):
+            write_synced()
+    mounted.clear()
+    assert write_synced() == BLOCK
+    assert mounted.statistics()[{"write": "failed_writes", "flush": "failed_flushes"}[operation]] == 3
+
+
+def test_a_stall_holds_a_write_until_it_ends(mounted, write_synced):
+    mounted.stall()
+    writer = threading.Thread(target=write_synced)
+    writer.start()
+    wait_until(lambda: mounted.statistics()["held"] == 1, "the write is held")
+    assert writer.is_alive()
+    mounted.go()
+    writer.join(WAIT_SECONDS)
+    assert not writer.is_alive()
+
+
+# The model of what a cut leaves; these need nothing special.
+
+
+class ModelDisk:
     """A disk of four blocks of zeros, and what happens to it."""
 
     def __init__(self, directory: Path) -> None:
@@ -73,14 +148,14 @@ class Disk:
         self.base.write_bytes(bytes(4 * BLOCK))
         self.log = b""
 
-    def add(self, kind: int, operation: int, offset: int = 0, data: bytes = b"", error: int = 0) -> Disk:
+    def add(self, kind: int, operation: int, offset: int = 0, data: bytes = b"", error: int = 0) -> ModelDisk:
         self.log += struct.pack("<IiQQQII", kind, error, operation, offset, 0, len(data), 0) + data
         return self
 
-    def write(self, operation: int, block: int, byte: bytes, error: int = 0) -> Disk:
+    def write(self, operation: int, block: int, byte: bytes, error: int = 0) -> ModelDisk:
         return self.add(WRITE_BEGIN, operation, block * BLOCK, byte * BLOCK).add(WRITE_END, operation, error=error)
 
-    def flush(self, operation: int, error: int = 0) -> Disk:
+    def flush(self, operation: int, error: int = 0) -> ModelDisk:
         return self.add(FLUSH_BEGIN, operation).add(FLUSH_END, operation, error=error)
 
     def after(self, fate: str, seed: int = 0, position: int | None = None, lies_from: int | None = None) -> bytes:
@@ -93,8 +168,8 @@ class Disk:
 
 
 @pytest.fixture
-def disk(directory: Path) -> Disk:
-    return Disk(directory.parent)
+def disk(directory: Path) -> ModelDisk:
+    return ModelDisk(directory.parent)
 
 
 def test_a_flush_covers_the_writes_that_ended_before_it_began(disk):

@@ -117,7 +117,7 @@ class Disk:
         log: bool = False,
         image: Path | None = None,
     ) -> None:
-        """`directory` takes the image and the sockets; it is made, and stays. `image` is one that has a file system already.
+        """`directory` takes the image and the mount points; it is made, and stays. `image` is one that has a file system already.
 
         `log` writes every event into `log_path` (all written data too: it grows by what is written).
         """
@@ -129,7 +129,8 @@ class Disk:
         self.log_path = self.directory / "events.log" if log else None
         self.mount_point = self.directory / "mnt"
         self._fuse_point = self.directory / "fuse"
-        self._socket_path = self.directory / "control"
+        #: In a short place of its own: the path of a socket has 107 bytes at most.
+        self._socket_directory: tempfile.TemporaryDirectory | None = None
         self._process: subprocess.Popen | None = None
         self._control: Control | None = None
         self._loop: kernel.Loop | None = None
@@ -236,15 +237,19 @@ class Disk:
                 self._loop = None
 
     def _start_process(self, binary: Path) -> None:
-        self._socket_path.unlink(missing_ok=True)
+        self._socket_directory = tempfile.TemporaryDirectory(prefix="fusedisk-")
         arguments = [str(self._fuse_point), str(self.image), str(self._socket_path)]
         if self.log_path is not None:
             arguments.append(str(self.log_path))
         # Its standard input ends with this process, however that ends; then it ends too.
         self._process = subprocess.Popen([str(binary), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if self._process.stdout.readline() != b"ready\n":
-            raise Unavailable(f"fusedisk did not start, for the reason on standard error; exit code {self._process.wait()}")
-        self._control = Control(self._socket_path)
+            raise OSError(f"fusedisk did not start, for the reason on standard error; exit code {self._process.wait()}")
+        self._control = self.connect()
+
+    @property
+    def _socket_path(self) -> Path:
+        return Path(self._socket_directory.name) / "control"
 
     def _end_process(self) -> None:
         if self._process is None:
@@ -262,3 +267,4 @@ class Disk:
         self._process.stdin.close()
         self._process.stdout.close()
         self._process = None
+        self._socket_directory.cleanup()
