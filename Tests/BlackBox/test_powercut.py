@@ -196,6 +196,7 @@ def test_the_later_of_two_writes_to_a_block_wins(disk):
     assert disk.after("all") == b"c\0\0\0"
     assert disk.after("none") == b"a\0\0\0"
     assert {disk.after("some", seed) for seed in range(50)} == {b"a\0\0\0", b"b\0\0\0", b"c\0\0\0"}
+    assert disk.flush(5).after("none") == b"c\0\0\0"
 
 
 def test_a_disk_that_lies_keeps_only_what_was_flushed_before(disk):
