@@ -1,5 +1,5 @@
 # Every target builds what it needs. `make serve` and `make test` are all that a new user needs to know.
-.PHONY: serve build test test-asan test-tsan simulate format lint bench
+.PHONY: serve build test test-asan test-tsan simulate mutants powercut fuzz format lint bench
 
 serve:
 	scripts/install-dependencies build
@@ -32,6 +32,16 @@ simulate:
 	scripts/install-dependencies build test
 	SIMULATE_SEEDS=$(SEEDS) SIMULATE_FIRST=$(FIRST) \
 		swift test -c release -Xswiftc -enable-testing --scratch-path .build/simulate --filter SimulationTests
+
+# Power cuts on a real file system, CUTS of them in each mode (half of them with each engine), and a quarter of that on xfs.
+# Needs root, /dev/fuse and loop devices. One more seed: make powercut SEED=...
+CUTS ?= 2000
+SEED ?= 20261123
+powercut:
+	scripts/install-dependencies build test
+	swift build
+	Tests/PowerCut/run --seed $(SEED) --cuts $$(($(CUTS) / 2))
+	Tests/PowerCut/run --seed $(SEED) --cuts $$(($(CUTS) / 8)) --fs xfs
 
 format:
 	swift format --in-place --recursive Sources Tests Package.swift
