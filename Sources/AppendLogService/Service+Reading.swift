@@ -104,6 +104,8 @@ extension Service {
                 "a record is damaged on the disk",
                 metadata: ["position": "\(position.rawValue)", "log": "\(name(of: reading))"])
             return answer(exchange, .recordDamaged)
+        case .lost(let next):
+            return answer(exchange, .recordsLost(next: next))
         case .failed(let error):
             logger.error(
                 "a record could not be read", metadata: ["error": "\(error)", "log": "\(name(of: reading))"])
