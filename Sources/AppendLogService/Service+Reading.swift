@@ -105,7 +105,10 @@ extension Service {
                 metadata: ["position": "\(position.rawValue)", "log": "\(name(of: reading))"])
             return answer(exchange, .recordDamaged)
         case .lost(let next):
-            return answer(exchange, .recordsLost(next: next))
+            var response = Problem.recordsLost(next: next).response()
+            response.addHeader("Next-Offset", next.rawValue)
+            exchange.respond(response)
+            return .answered
         case .failed(let error):
             logger.error(
                 "a record could not be read", metadata: ["error": "\(error)", "log": "\(name(of: reading))"])

@@ -149,7 +149,8 @@ final class StoreReplay: RecoveryVisitor {
             throw .damaged(
                 Damage(
                     file: "wal", position: position,
-                    cause: "lost records from offset \(lost.lowerBound) on, where offset \(next) of log \(header.logID) comes"
+                    cause:
+                        "lost records from offset \(lost.lowerBound) on, where offset \(next) of log \(header.logID) comes"
                 ))
         }
         table[slot].durableNext = lost.upperBound
@@ -168,7 +169,8 @@ final class StoreReplay: RecoveryVisitor {
             throw .damaged(
                 Damage(
                     file: "wal", position: nil,
-                    cause: "no segment holds the records of log \(String(decoding: table.name(of: slot), as: UTF8.self)) "
+                    cause:
+                        "no segment holds the records of log \(String(decoding: table.name(of: slot), as: UTF8.self)) "
                         + "from offset \(state.first) on: the first segments are missing"))
         }
     }

@@ -106,7 +106,8 @@ extension Problem {
     static func recordsLost(next: RecordOffset) -> Problem {
         Problem(
             status: 410, code: "records_lost", title: "Records lost",
-            detail: "The records from this offset on were lost by damage of the disk, and the data directory was repaired "
+            detail:
+                "The records from this offset on were lost by damage of the disk, and the data directory was repaired "
                 + "without them. The log goes on at offset \(next).")
     }
 

@@ -76,7 +76,9 @@ public struct OfflineLogs {
                 byID[header.logID]?.recordCount += UInt64(header.recordCount)
             }
         case .lost:
-            guard let lost = frame.lostRecords else { return Taking(refusal: "a frame about lost records makes no sense") }
+            guard let lost = frame.lostRecords else {
+                return Taking(refusal: "a frame about lost records makes no sense")
+            }
             if lost.isEmpty {
                 nextID = max(nextID, header.logID.next)
                 return Taking()
@@ -88,7 +90,9 @@ public struct OfflineLogs {
         }
         guard taking.refusal == nil else { return taking }
         // A repair gives a log its old time of making again.
-        if header.kind == .append, header.timestamp < lastTimestamp { taking.complaint = "a timestamp lies before the last one" }
+        if header.kind == .append, header.timestamp < lastTimestamp {
+            taking.complaint = "a timestamp lies before the last one"
+        }
         lastTimestamp = max(lastTimestamp, header.timestamp)
         return taking
     }

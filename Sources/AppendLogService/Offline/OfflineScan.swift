@@ -148,7 +148,8 @@ public enum Loss: Equatable, Sendable, CustomStringConvertible {
                 records.lowerBound.rawValue == last ? "record \(last)" : "records \(records.lowerBound)..\(last)"
             return "\(which) of log \(name)\(Self.because(cause))"
         case .name(let given, let cause):
-            return "the name of the log that is called \(String(decoding: given, as: UTF8.self)) now\(Self.because(cause))"
+            return
+                "the name of the log that is called \(String(decoding: given, as: UTF8.self)) now\(Self.because(cause))"
         case .unattributed(let bytes, let cause):
             return "up to \(bytes) bytes that no log could be told of: logs without later records may have had more at "
                 + "their ends\(Self.because(cause))"

@@ -34,7 +34,7 @@ public struct Repair {
     /// Writes the copy, reads it back, and gives it its name: until then it is called `NAME.unfinished`, and is removed
     /// if anything fails.
     public func run() throws(WriteAheadLogError) -> Result {
-        guard unsafe access(output, F_OK) != 0 else {
+        guard try !exists(output) else {
             throw .configuration("\(output) is there already: a repair writes to a new directory only")
         }
         guard let first = log.segments.first else {
@@ -86,16 +86,29 @@ public struct Repair {
 
     /// Removes what an earlier repair left unfinished, and nothing else.
     private func remove(_ directory: DataDirectory) throws(WriteAheadLogError) {
-        guard unsafe access(directory.path, F_OK) == 0 else { return }
-        try naming { () throws(FileError) in
-            for path in [directory.segmentsPath, directory.checkpointsPath] where unsafe access(path, F_OK) == 0 {
+        guard try exists(directory.path) else { return }
+        for path in [directory.segmentsPath, directory.checkpointsPath] where try exists(path) {
+            try naming { () throws(FileError) in
                 for name in try fileSystem.list(path) where name.hasSuffix(".seg") {
                     try fileSystem.remove("\(path)/\(name)")
                 }
                 try Self.removeDirectory(path)
             }
-            if unsafe access(directory.lockPath, F_OK) == 0 { try fileSystem.remove(directory.lockPath) }
+        }
+        try naming { () throws(FileError) in
+            if try fileSystem.list(directory.path).contains("LOCK") { try fileSystem.remove(directory.lockPath) }
             try Self.removeDirectory(directory.path)
+        }
+    }
+
+    private func exists(_ path: String) throws(WriteAheadLogError) -> Bool {
+        do throws(FileError) {
+            _ = try fileSystem.list(path)
+            return true
+        } catch {
+            if error.code == ENOENT { return false }
+            if error.code == ENOTDIR { return true }
+            throw .file(error)
         }
     }
 

@@ -59,7 +59,9 @@ final class SegmentWindow {
         let target = unsafe buffer
         start = offset
         count = try accessing { () throws(FileError) in
-            do throws(FileError) { return unsafe try fileSystem.read(descriptor, into: target, at: UInt64(offset)) } catch {
+            do throws(FileError) {
+                return unsafe try fileSystem.read(descriptor, into: target, at: UInt64(offset))
+            } catch {
                 guard toleratesUnreadable && error.code == EIO else { throw error }
                 return try readBlockwise(from: offset)
             }

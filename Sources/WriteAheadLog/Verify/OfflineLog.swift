@@ -21,18 +21,26 @@ public final class OfflineLog {
     public let checkpoints: [CheckpointFile]
     public let fileSystem: any FileSystem
     let catalog: OfflineCatalog
-    private let lock: DirectoryLock
+    /// Of the file LOCK, locked against servers and shared with other readers.
+    private let lockDescriptor: Int32
 
     /// Throws where the directory is not there, in use or unreadable, or a newer version wrote it.
     public init(path: String, fileSystem: any FileSystem = PosixFileSystem()) throws(WriteAheadLogError) {
         directory = DataDirectory(path: path)
         self.fileSystem = fileSystem
         try Self.require(directory, fileSystem)
-        let lock = try DirectoryLock(directory, isShared: true)
-        checkpoints = try Self.checkpoints(directory, fileSystem)
-        catalog = try OfflineCatalog(directory, fileSystem, checkpoints: checkpoints.compactMap(\.checkpoint))
-        self.lock = lock
+        let descriptor = try Self.lock(directory, fileSystem)
+        do throws(WriteAheadLogError) {
+            checkpoints = try Self.checkpoints(directory, fileSystem)
+            catalog = try OfflineCatalog(directory, fileSystem, checkpoints: checkpoints.compactMap(\.checkpoint))
+        } catch {
+            fileSystem.close(descriptor)
+            throw error
+        }
+        lockDescriptor = descriptor
     }
+
+    deinit { fileSystem.close(lockDescriptor) }
 
     /// The segments that are there, in order.
     public var segments: [SegmentHeader] { catalog.files.map(\.file.header) }
@@ -59,7 +67,7 @@ public final class OfflineLog {
         return try walk.run()
     }
 
-    /// Names what a user has mistaken, before the lock does so in its own words; makes a lock file that is not there.
+    /// Names what a user has mistaken.
     private static func require(
         _ directory: DataDirectory, _ fileSystem: any FileSystem
     ) throws(WriteAheadLogError) {
@@ -71,9 +79,28 @@ public final class OfflineLog {
         guard names.contains("wal") else {
             throw .configuration("\(directory.path) is no data directory of appendlog: it has no directory wal")
         }
-        if !names.contains("LOCK") {
-            fileSystem.close(try accessing { () throws(FileError) in try fileSystem.open(directory.lockPath, .write) })
+    }
+
+    /// Makes a lock file that is not there: a server would, too.
+    private static func lock(
+        _ directory: DataDirectory, _ fileSystem: any FileSystem
+    ) throws(WriteAheadLogError) -> Int32 {
+        let (descriptor, isLocked) = try accessing { () throws(FileError) in
+            let descriptor: Int32
+            do throws(FileError) { descriptor = try fileSystem.open(directory.lockPath, .read) } catch {
+                guard error.code == ENOENT else { throw error }
+                descriptor = try fileSystem.open(directory.lockPath, .write)
+            }
+            do throws(FileError) { return (descriptor, try fileSystem.lock(descriptor, isShared: true)) } catch {
+                fileSystem.close(descriptor)
+                throw error
+            }
         }
+        guard isLocked else {
+            fileSystem.close(descriptor)
+            throw .inUse(directory: directory.path)
+        }
+        return descriptor
     }
 
     private static func checkpoints(
@@ -92,7 +119,8 @@ public final class OfflineLog {
                 let contents = readable("\(directory.checkpointsPath)/\(name)", fileSystem)
                 let checkpoint = try Checkpoint(contents: contents)
                 guard checkpoint.through.rawValue == number else {
-                    let cause = "it covers the batches up to \(checkpoint.through), not up to the one that it is named by"
+                    let cause =
+                        "it covers the batches up to \(checkpoint.through), not up to the one that it is named by"
                     found.append(CheckpointFile(name: shown, payload: nil, cause: cause, checkpoint: nil))
                     continue
                 }

@@ -12,6 +12,14 @@ public struct FramePlace: Sendable {
     public let batchBytes: Int
     /// Where the frames of its batch end.
     public let batchEnd: Position
+
+    public init(position: Position, file: String, batch: BatchNumber, batchBytes: Int, batchEnd: Position) {
+        self.position = position
+        self.file = file
+        self.batch = batch
+        self.batchBytes = batchBytes
+        self.batchEnd = batchEnd
+    }
 }
 
 /// What a walk over a data directory comes upon, in the order of the positions. Views are valid during the call only.

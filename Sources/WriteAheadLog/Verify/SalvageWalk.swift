@@ -66,7 +66,8 @@ struct SalvageWalk {
         if !files.contains(where: { $0.file.header.position == checkpoint.anchor.segment }) {
             let missing = "wal/\(DataDirectory.segmentName(checkpoint.anchor.segment))"
             try note(
-                missing, checkpoint.anchor.segment, "the segment is missing where a checkpoint says that the log goes on")
+                missing, checkpoint.anchor.segment,
+                "the segment is missing where a checkpoint says that the log goes on")
         }
     }
 
