@@ -36,6 +36,8 @@ extension WriteAheadLog {
     ) throws(WriteAheadLogError) -> WriteAheadLog {
         let began = clock.monotonicMicroseconds
         let directory = DataDirectory(path: configuration.directory)
+        try configuration.check(blockBytes: WriteAheadLogLimits.blockBytesMin)
+        try host.admit(configuration, directory)
         try makeDirectories(directory, fileSystem)
         let lock = try host.lock(directory)
         let probe = try host.probe(configuration, directory)
@@ -145,6 +147,7 @@ extension WriteAheadLog {
         while true {
             if stageMark(.epoch) { break }
             if case .failed(let error, _) = spare { throw .file(error) }
+            if let cause = poisonCause { throw .poisoned(cause) }
             wait(timeoutMicroseconds: nil, into: &events)
         }
         while durable.number != chain.number || !builders[filling].isEmpty {

@@ -38,7 +38,7 @@ final class SimulatedDevice: LogDevice {
         seed = disk.seed.branch()
     }
 
-    func target(_ descriptor: Int32) throws { target = descriptor < 0 ? nil : disk.file(descriptor) }
+    func target(_ descriptor: Int32) { target = descriptor < 0 ? nil : disk.file(descriptor) }
 
     func write(_ bytes: UnsafeRawBufferPointer, stagingIndex: Int, at fileOffset: UInt64) {
         precondition(source == nil, "a second commit write while one is under way")

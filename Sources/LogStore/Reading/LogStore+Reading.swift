@@ -39,6 +39,7 @@ extension LogStore {
             preconditionFailure("a disk read ended that nobody waits for")
         }
         wal.endRead(read.descriptor)
+        if result == readGivenUp { read.giveUpBuffer() }
         defer { read.fetch = .none }
         switch read.fetch {
         case .none: preconditionFailure("a disk read ended that the read did not begin")

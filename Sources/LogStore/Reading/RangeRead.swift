@@ -72,7 +72,16 @@ public final class RangeRead {
         self.tail = tail
     }
 
-    deinit { unsafe free(buffer.baseAddress) }
+    deinit {
+        // While a disk read is under way the kernel may write into it: then it is the kernel's as long as the process lives.
+        if fetch == .none { unsafe free(buffer.baseAddress) }
+    }
+
+    /// Leaves the buffer to a disk read of which nothing more will be heard.
+    func giveUpBuffer() {
+        unsafe buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        bufferBytes = 0
+    }
 
     /// Room for so many bytes; what was there is lost.
     func reserve(_ bytes: Int, alignment: Int) {
