@@ -37,8 +37,7 @@ public final class CopyWriter {
         self.segmentBytes = segmentBytes
         self.blockBytes = blockBytes
         self.created = created
-        var generator = SystemRandomNumberGenerator()
-        storeID = .random(using: &generator)
+        storeID = .random()
         unsafe buffer = .allocate(byteCount: Self.bufferBytesMin, alignment: 4096)
         builder = unsafe BatchBuilder(storage: buffer.baseAddress!, capacityBytes: buffer.count)
         for path in [directory.path, directory.segmentsPath, directory.checkpointsPath] {
