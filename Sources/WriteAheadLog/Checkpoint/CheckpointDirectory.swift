@@ -49,10 +49,11 @@ struct CheckpointDirectory: Sendable {
 
     private func isWhole(_ name: String) -> Bool {
         // Why it is not makes no difference here: a start says it.
-        guard let bytes = (try? fileSystem.contents("\(directory.checkpointsPath)/\(name)")) ?? nil else {
-            return false
-        }
-        return (try? decode(bytes)) != nil
+        guard
+            let bytes = (try? fileSystem.contents("\(directory.checkpointsPath)/\(name)")) ?? nil,
+            let checkpoint = try? Checkpoint(contents: bytes)
+        else { return false }
+        return DataDirectory.checkpointName(checkpoint.through) == name
     }
 
     private func names() throws(WriteAheadLogError) -> [String] {
