@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-import shutil
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from blackbox import REPOSITORY
@@ -26,7 +25,6 @@ SECOND_LIFE_CUTS = 3
 SECOND_LIFE_BYTES = 400_000
 
 FAILURES = REPOSITORY / ".build/powercut/failures"
-FAILURES_KEPT_MAX = 5
 
 
 class Unproven(Exception):
@@ -66,8 +64,9 @@ class Tally:
 
     def __str__(self) -> str:
         return (
-            f"{self.engine:9} {self.mode:8} {self.file_system:4}  {self.cuts} cuts ({self.cuts_in_second_lives} in second lives) of"
-            f" {self.episodes} episodes, {self.cuts_with_losses} lost open writes, {self.acknowledgements} acknowledgements,"
+            f"{self.engine:9} {self.mode:8} {self.file_system:4}  {self.cuts} cuts"
+            f" ({self.cuts_in_second_lives} in second lives) of {self.episodes} episodes,"
+            f" {self.cuts_with_losses} lost open writes, {self.acknowledgements} acknowledgements,"
             f" {self.promises_checked} promises checked, {self.segments} segments, {self.checkpoints} checkpoints,"
             f" {self.seconds:.0f} s: {len(self.failures)} with violations"
         )
@@ -79,33 +78,54 @@ class Tally:
         return values
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says."""
+
+    cuts: int
+    latencies: tuple[str, ...]
+    seed: int
+    #: Cuts that are checked at a time.
+    jobs: int
+    #: The command that replays, but for its arguments.
+    command: str
+    #: Episodes with violations that are kept for a replay.
+    kept_max: int
+    #: Ends at the first violation.
+    ends_early: bool
+    #: The rebuilt disks ignored every flush from the middle of each episode on.
+    is_disk_lying: bool
+
+
 class Campaign:
     """`run` makes `cuts` cuts and gives the tally; raises Unproven if that proves nothing."""
 
-    def __init__(self, engine: str, mode: str, file_system: str, latencies: list[str], cuts: int, seed: int, jobs: int, command: str) -> None:
-        self.tally = Tally(engine, mode, file_system)
-        self.latencies = latencies
-        self.cuts = cuts
-        self.seed = seed
-        self.jobs = jobs
-        self.command = command
-        self._chance = random.Random(f"{seed}/{engine}/{mode}/{file_system}")
+    def __init__(self, tally: Tally, settings: Settings) -> None:
+        self.tally = tally
+        self.settings = settings
+        self._chance = random.Random(f"{settings.seed}/{tally.engine}/{tally.mode}/{tally.file_system}")
         self._mutex = threading.Lock()
         self._kept: dict[Path, Path] = {}
 
     def run(self) -> Tally:
         begin = time.monotonic()
-        episodes = max(len(self.latencies), -(-self.cuts // CUTS_PER_EPISODE))
+        episodes = max(len(self.settings.latencies), -(-self.settings.cuts // CUTS_PER_EPISODE))
         for number in range(episodes):
-            wanted = (self.cuts - self.tally.cuts) // (episodes - number)
-            with tempfile.TemporaryDirectory(prefix="powercut-", dir=scratch_directory(), ignore_cleanup_errors=True) as directory:
-                self._run_episode(Path(directory), self.latencies[number % len(self.latencies)], wanted)
-            if self.tally.failures and self.tally.failures[-1].cut is None:
+            wanted = (self.settings.cuts - self.tally.cuts) // (episodes - number)
+            latency = self.settings.latencies[number % len(self.settings.latencies)]
+            with tempfile.TemporaryDirectory(prefix="powercut-", dir=scratch_directory()) as directory:
+                self._run_episode(Path(directory), latency, wanted)
+            if self._is_over():
                 break
         self.tally.seconds = time.monotonic() - begin
         if not self.tally.failures:
             self._believe()
         return self.tally
+
+    def _is_over(self) -> bool:
+        """A server that fails under load, or a first violation if one is enough."""
+        failures = self.tally.failures
+        return bool(failures) and (self.settings.ends_early or failures[-1].cut is None)
 
     def _run_episode(self, directory: Path, latency: str, wanted: int) -> None:
         tally = self.tally
@@ -119,7 +139,8 @@ class Campaign:
         cuts = choose_cuts(episode.log, wanted - wanted // SECOND_LIFE_EVERY * SECOND_LIFE_CUTS, self._chance)
         second_lives = set(self._chance.sample(range(len(cuts)), wanted // SECOND_LIFE_EVERY))
         self._make_cuts(episode, [(cut, number in second_lives) for number, cut in enumerate(cuts)], directory)
-        say(f"  {latency}: {len(episode.log)} events, {tally.cuts}/{self.cuts} cuts, {len(tally.failures)} with violations")
+        cuts_done = f"{tally.cuts}/{self.settings.cuts} cuts"
+        say(f"  {latency}: {len(episode.log)} events, {cuts_done}, {len(tally.failures)} with violations")
 
     def _count_episode(self, episode: Episode) -> None:
         tally = self.tally
@@ -133,18 +154,19 @@ class Campaign:
 
     def _make_cuts(self, episode: Episode, cuts: list[tuple[Cut, bool]], directory: Path) -> None:
         """Several workers: each takes the next cut, writes its disk and checks it."""
-        cutter = Cutter(episode.base, episode.log)
+        cutter = Cutter(episode.base, episode.log, len(episode.log) // 2 if self.settings.is_disk_lying else None)
         waiting = iter(cuts)
         faults: list[BaseException] = []
 
         def work(place: Path) -> None:
             try:
-                while not faults and self._make_next_cut(episode, cutter, waiting, place):
+                while not (faults or self._is_over()) and self._make_next_cut(episode, cutter, waiting, place):
                     pass
             except BaseException as fault:  # noqa: BLE001 - raised below
                 faults.append(fault)
 
-        workers = [threading.Thread(target=work, args=(directory / f"worker-{number}",)) for number in range(self.jobs)]
+        places = [directory / f"worker-{number}" for number in range(self.settings.jobs)]
+        workers = [threading.Thread(target=work, args=(place,)) for place in places]
         for worker in workers:
             worker.start()
         for worker in workers:
@@ -160,8 +182,8 @@ class Campaign:
             if cut is None:
                 return False
             cutter.write_image(cut, image)
-        if has_second_life:
-            shutil.copyfile(image, place / "second.image")
+            if has_second_life:
+                cutter.write_image(cut, place / "second.image")
         outcome = mounted_check(episode, cut, image, mount_point)
         self._count_outcome(episode, outcome)
         if has_second_life and not outcome.violations:
@@ -171,9 +193,15 @@ class Campaign:
     def _live_again(self, episode: Episode, cut: Cut, place: Path) -> None:
         """The server goes on on the cut disk, and the power fails again: in the recovery, or later."""
         expectation = episode.expectation(cut.position)
-        plan = Plan(**{**vars(episode.plan), "seed": episode.plan.seed})
-        plan.latency, plan.bytes_wanted, plan.is_recovery = random.Random(cut.seed).choice(self.latencies), SECOND_LIFE_BYTES, True
-        plan.inherited, plan.settled, plan.first_number = expectation.promises, [], episode.plan.next_number
+        plan = replace(
+            episode.plan,
+            latency=random.Random(cut.seed).choice(self.settings.latencies),
+            first_number=episode.plan.next_number,
+            bytes_wanted=SECOND_LIFE_BYTES,
+            inherited=expectation.promises,
+            settlements=[],
+            is_recovery=True,
+        )
         second = Episode(place / "second", plan)
         second.directory.mkdir(exist_ok=True)
         (place / "second.image").rename(second.base)
@@ -183,7 +211,7 @@ class Campaign:
             self._fail(episode, cut, violations)
             return
         chance = random.Random(cut.seed)
-        settled = next(position for position, words in second.log.marks if words == ["settled"])
+        settled = next(position for position, words in second.log.marks if words == ["settled", "0"])
         cuts = sorted(
             choose_cuts(second.log, SECOND_LIFE_CUTS - 1, chance, first=settled)
             + [Cut(chance.randint(1, settled), chance.choice(("none", "some", "torn")), chance.getrandbits(32))],
@@ -214,27 +242,28 @@ class Campaign:
                 command += f" --position {cut.position} --fate {cut.fate} --cut-seed {cut.seed}"
             self.tally.failures.append(Failure(cut, violations, command if cut is not None else ""))
             number = len(self.tally.failures)
-        if number <= FAILURES_KEPT_MAX:
-            say(f"VIOLATION {number} ({self.tally.engine}, {self.tally.mode}, {self.tally.file_system}, {episode.plan.latency}):")
+        if number <= max(1, self.settings.kept_max):
+            plan = episode.plan
+            say(f"VIOLATION {number} ({plan.engine}, {plan.mode}, {plan.file_system}, {plan.latency}):")
             for violation in violations:
                 say(f"  {violation}")
             say(f"  again: {command}")
 
     def _keep(self, episode: Episode) -> str:
         """Copies what a replay needs, once an episode and for the first few."""
-        if episode.directory not in self._kept and len(self._kept) < FAILURES_KEPT_MAX:
+        if episode.directory not in self._kept and len(self._kept) < self.settings.kept_max:
             FAILURES.mkdir(parents=True, exist_ok=True)
             target = Path(tempfile.mkdtemp(prefix=f"{self.tally.engine}-{self.tally.mode}-", dir=FAILURES)) / "episode"
             episode.save(target)
             self._kept[episode.directory] = target
         kept = self._kept.get(episode.directory)
-        return f"{self.command} --replay {kept}" if kept is not None else "(not kept: enough others are)"
+        return f"{self.settings.command} --replay {kept}" if kept is not None else "(not kept: enough others are)"
 
     def _believe(self) -> None:
         """A mount that fails in silence, an empty list of acknowledgements or a quiet disk must not look like a pass."""
         tally = self.tally
         wanted = {
-            f"{self.cuts} cuts": tally.cuts == self.cuts,
+            f"{self.settings.cuts} cuts": tally.cuts == self.settings.cuts,
             "100 acknowledgements an episode": tally.acknowledgements >= 100 * tally.episodes,
             "100 flushes an episode": tally.flushes >= 100 * tally.episodes,
             "3 segments an episode": tally.segments >= 3 * tally.episodes,
@@ -242,7 +271,7 @@ class Campaign:
             "20 promises a cut": tally.promises_checked >= 20 * tally.cuts,
             "a request found for every promise": tally.requests_found >= tally.promises_checked,
             "losses of open writes in a fifth of the cuts": tally.cuts_with_losses * 5 >= tally.cuts,
-            "every fate": len(tally.fates) == 4 or self.cuts < 40,
+            "every fate": len(tally.fates) == 4 or self.settings.cuts < 40,
         }
         missing = [what for what, is_there in wanted.items() if not is_there]
         if missing:

@@ -11,7 +11,7 @@ from load import LOGS, Promise, make_request, name_of
 
 @dataclass(frozen=True)
 class Violation:
-    """`kind`: lost, altered, invented, refused (the server does not start or serve), or unmountable (the file system does not)."""
+    """`kind`: lost, altered, invented, refused (the server does not start or serve), unmountable (the file system fails)."""
 
     kind: str
     log: str
@@ -58,7 +58,8 @@ class Expectation:
                 yield Violation(kind, log, offset, f"request {wanted} was promised, here stands {records[offset][:60]!r}")
                 return
             if name is None or name[0] >= self.numbers_end or name[1] != 0 or name[0] in seen:
-                yield Violation("invented", log, offset, f"nobody sent this here, or it is there twice: {records[offset][:60]!r}")
+                text = f"nobody sent this here, or it is there twice: {records[offset][:60]!r}"
+                yield Violation("invented", log, offset, text)
                 return
             request = make_request(self.seed, name[0])
             found = records[offset : offset + len(request.records)]
@@ -66,7 +67,8 @@ class Expectation:
                 yield Violation("altered", log, offset, f"request {name[0]} is not what was sent, or not whole")
                 return
             if name[0] < self.settled_end and name[0] not in settled:
-                yield Violation("invented", log, offset, f"request {name[0]} was gone after an earlier recovery, and is back")
+                text = f"request {name[0]} was gone after an earlier recovery, and is back"
+                yield Violation("invented", log, offset, text)
                 return
             seen.add(name[0])
             self.found.append((log, offset, name[0]))

@@ -16,6 +16,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 import kernel
@@ -33,13 +34,16 @@ MKFS = {
     "xfs": ["mkfs.xfs", "-q", "-f", "-K"],
 }
 
+#: Many disks of one origin are mounted at a time: xfs would refuse them for their equal ids.
+MOUNT_OPTIONS = {"ext4": "", "xfs": "nouuid"}
+
 
 class Unavailable(Exception):
     """This machine lacks something that the disk needs; the text says what. Tests skip with it."""
 
 
 def require(file_system: str = "ext4") -> Path:
-    """Gives the path of the fusedisk binary, built if need be; raises Unavailable with the reason if a disk is impossible here."""
+    """Gives the path of the fusedisk binary, built if need be; raises Unavailable if something is missing here."""
     if os.geteuid() != 0:
         raise Unavailable("only root can mount; this runs as another user")
     for device in ("/dev/fuse", "/dev/loop-control"):
@@ -54,6 +58,17 @@ def require(file_system: str = "ext4") -> Path:
         raise Unavailable("no libfuse3-dev")
     built = subprocess.run([HERE / "build"], capture_output=True, text=True, check=True)
     return Path(built.stdout.strip())
+
+
+def probe(file_system: str = "ext4") -> None:
+    """Mounts a disk once; raises Unavailable with the reason if that is impossible here. What fails later is a fault."""
+    require(file_system)
+    with tempfile.TemporaryDirectory(prefix="fusedisk-") as directory:
+        try:
+            with Disk(Path(directory), file_system):
+                pass
+        except OSError as error:
+            raise Unavailable(f"no disk can be mounted: {error}") from error
 
 
 def make_image(path: Path, file_system: str, size_bytes: int) -> None:
@@ -95,9 +110,14 @@ class Disk:
     """A mounted file system on a fusedisk. A context manager; `start` and `close` do the same by hand."""
 
     def __init__(
-        self, directory: Path, file_system: str = "ext4", size_bytes: int = 64 * MIB, log: bool = False, image: Path | None = None
+        self,
+        directory: Path,
+        file_system: str = "ext4",
+        size_bytes: int = 64 * MIB,
+        log: bool = False,
+        image: Path | None = None,
     ) -> None:
-        """`directory` takes the image and the sockets; it is made, and stays. `image` is one that has a file system already.
+        """`directory` takes the image and the mount points; it is made, and stays. `image` is one that has a file system already.
 
         `log` writes every event into `log_path` (all written data too: it grows by what is written).
         """
@@ -109,7 +129,8 @@ class Disk:
         self.log_path = self.directory / "events.log" if log else None
         self.mount_point = self.directory / "mnt"
         self._fuse_point = self.directory / "fuse"
-        self._socket_path = self.directory / "control"
+        #: In a short place of its own: the path of a socket has 107 bytes at most.
+        self._socket_directory: tempfile.TemporaryDirectory | None = None
         self._process: subprocess.Popen | None = None
         self._control: Control | None = None
         self._loop: kernel.Loop | None = None
@@ -154,16 +175,24 @@ class Disk:
     def fail(self, operation: str, error: str = "eio", *, next: int = 0, nth: int = 0) -> None:
         """`operation`: read, write, flush or both (write and flush). `error`: eio or enospc.
 
-        next=N: the next N of them fail. nth=N: only the Nth from now. Neither: all, until `clear`. A failed write changes nothing.
+        next=N: the next N of them fail. nth=N: only the Nth from now. Neither: all, until `clear`.
+        A failed write changes nothing.
         """
         which = f"next {next}" if next else f"nth {nth}" if nth else "all"
         self._control.command(f"{error} {operation} {which}")
 
-    def slow(self, operation: str, *, every: int = 1, milliseconds: float = 0, tail_percent: float = 0, tail_milliseconds: float = 0) -> None:
+    def slow(
+        self,
+        operation: str,
+        *,
+        every: int = 1,
+        milliseconds: float = 0,
+        tail_percent: float = 0,
+        tail_milliseconds: float = 0,
+    ) -> None:
         """Every `every`-th one takes so much longer, and a random share of them `tail_milliseconds` more."""
-        self._control.command(
-            f"latency {operation} {every} {round(milliseconds * 1000)} {round(tail_percent * 10)} {round(tail_milliseconds * 1000)}"
-        )
+        main, tail = round(milliseconds * 1000), round(tail_milliseconds * 1000)
+        self._control.command(f"latency {operation} {every} {main} {round(tail_percent * 10)} {tail}")
 
     def stall(self) -> None:
         """Holds every write and flush from now on. `statistics()["held"]` says how many wait."""
@@ -178,7 +207,7 @@ class Disk:
         self._control.command("clear")
 
     def statistics(self) -> dict[str, int]:
-        """reads, writes, flushes (all begun), failed_reads, failed_writes, failed_flushes, held (now), bytes (written), marks."""
+        """reads, writes, flushes (begun), failed_reads, failed_writes, failed_flushes, held (now), bytes, marks."""
         return self._control.command("statistics")
 
     def mark(self, payload: bytes) -> None:
@@ -188,12 +217,12 @@ class Disk:
 
     # The file system on it.
 
-    def mount(self, read_only: bool = False, options: str = "") -> None:
+    def mount(self, read_only: bool = False) -> None:
         """Attaches the loop device and mounts. `start` has done so once."""
         assert not self.is_mounted
         self._loop = kernel.Loop(self._fuse_point / "disk", direct=True)
         flags = kernel.MS_RDONLY if read_only else 0
-        kernel.mount(self._loop.path, self.mount_point, self.file_system, flags, options)
+        kernel.mount(self._loop.path, self.mount_point, self.file_system, flags, MOUNT_OPTIONS[self.file_system])
         self.is_mounted = True
 
     def unmount(self) -> None:
@@ -208,15 +237,19 @@ class Disk:
                 self._loop = None
 
     def _start_process(self, binary: Path) -> None:
-        self._socket_path.unlink(missing_ok=True)
+        self._socket_directory = tempfile.TemporaryDirectory(prefix="fusedisk-")
         arguments = [str(self._fuse_point), str(self.image), str(self._socket_path)]
         if self.log_path is not None:
             arguments.append(str(self.log_path))
         # Its standard input ends with this process, however that ends; then it ends too.
         self._process = subprocess.Popen([str(binary), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         if self._process.stdout.readline() != b"ready\n":
-            raise Unavailable(f"fusedisk did not start (its reason stands on standard error); exit code {self._process.wait()}")
-        self._control = Control(self._socket_path)
+            raise OSError(f"fusedisk did not start, for the reason on standard error; exit code {self._process.wait()}")
+        self._control = self.connect()
+
+    @property
+    def _socket_path(self) -> Path:
+        return Path(self._socket_directory.name) / "control"
 
     def _end_process(self) -> None:
         if self._process is None:
@@ -234,3 +267,4 @@ class Disk:
         self._process.stdin.close()
         self._process.stdout.close()
         self._process = None
+        self._socket_directory.cleanup()

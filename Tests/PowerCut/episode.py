@@ -13,7 +13,7 @@ from pathlib import Path
 import kernel
 from blackbox import ConnectionEnded, Server, StartFailed
 from check import Expectation, Violation
-from disk import MIB, Disk, make_image
+from disk import MIB, MOUNT_OPTIONS, Disk, make_image
 from events import Cut, EventLog
 from load import Load, Promise, promise_of
 
@@ -49,8 +49,8 @@ class Plan:
     bytes_wanted: int = 5 * MIB
     #: Promises from before it began. Not empty: its disk is what a cut left, and it begins with a recovery.
     inherited: list[Promise] = field(default_factory=list)
-    #: All that its recovery showed: a promise from the mark `settled` on.
-    settled: list[Promise] = field(default_factory=list)
+    #: What each recovery in it showed, and the numbers that were sent before: promises from the mark `settled INDEX` on.
+    settlements: list[tuple[int, list[Promise]]] = field(default_factory=list)
     is_recovery: bool = False
 
     def server(self, mount_point: Path) -> Server:
@@ -72,8 +72,8 @@ class Episode:
     def load(directory: Path) -> Episode:
         """An episode that `save` kept."""
         values = json.loads((directory / "episode.json").read_text())
-        for name in ("inherited", "settled"):
-            values[name] = [tuple(promise) for promise in values[name]]
+        values["inherited"] = [tuple(promise) for promise in values["inherited"]]
+        values["settlements"] = [(end, [tuple(promise) for promise in shown]) for end, shown in values["settlements"]]
         episode = Episode(directory, Plan(**values))
         episode.read_log()
         return episode
@@ -93,20 +93,10 @@ class Episode:
             make_image(self.base, plan.file_system, 64 * MIB)
         live = self.directory / "live.image"
         subprocess.run(["cp", "--sparse=always", self.base, live], check=True)
-        violations: list[Violation] = []
         with Disk(self.directory, plan.file_system, log=True, image=live) as disk:
             if LATENCIES[plan.latency]:
                 disk.slow("both", **LATENCIES[plan.latency])
-            server = plan.server(disk.mount_point)
-            try:
-                server.start()
-                violations = self._recover(disk, server) if plan.is_recovery else []
-                if not violations:
-                    self._drive(disk, server)
-            except (AssertionError, OSError, ConnectionEnded, StartFailed) as failure:
-                violations.append(Violation("refused", "", 0, f"under load: {type(failure).__name__}: {failure}\n{server.log}"))
-            finally:
-                server.kill()
+            violations = self._live(disk)
             self.statistics = disk.statistics()
         live.unlink()
         self.read_log()
@@ -125,33 +115,64 @@ class Episode:
             promise = promise_of(words)
             if promise is not None:
                 promises.add(promise)
-            elif words == ["settled"]:
-                promises.update(plan.settled)
-                settled_end = plan.first_number
+            elif words[0] == "settled":
+                settled_end, shown = plan.settlements[int(words[1])]
+                promises.update(shown)
         return Expectation(plan.seed, plan.next_number, sorted(promises), settled_end)
 
-    def _recover(self, disk: Disk, server: Server) -> list[Violation]:
-        """Checks what the recovery shows, and from then on takes all of it for promised."""
-        expectation = Expectation(self.plan.seed, self.plan.first_number, self.plan.inherited)
+    def _live(self, disk: Disk) -> list[Violation]:
+        """The server's life: in every second episode it is killed under load once and started again, with power on."""
+        plan = self.plan
+        server = plan.server(disk.mount_point)
+        chance = random.Random(plan.seed)
+        promises = plan.inherited
+        plan.next_number = plan.first_number
+        try:
+            server.start()
+            if plan.is_recovery and (violations := self._recover(disk, server, promises)):
+                return violations
+            if chance.random() < 0.5:
+                shown = plan.settlements[-1][1] if plan.settlements else []
+                promises = shown + self._drive(disk, server, plan.bytes_wanted // 2, is_killed=True)
+                server.start()
+                if violations := self._recover(disk, server, promises):
+                    return violations
+                self._drive(disk, server, plan.bytes_wanted // 2)
+            else:
+                self._drive(disk, server, plan.bytes_wanted)
+            self._look_at(disk.mount_point / "data")
+            if chance.random() < 0.5:
+                server.stop()
+            return []
+        except (AssertionError, OSError, ConnectionEnded, StartFailed) as failure:
+            return [Violation("refused", "", 0, f"under load: {type(failure).__name__}: {failure}\n{server.log}")]
+        finally:
+            server.kill()
+
+    def _recover(self, disk: Disk, server: Server, promises: list[Promise]) -> list[Violation]:
+        """Checks what a start shows, and from then on takes all of it for promised, and what is missing for gone."""
+        settled_end = self.plan.settlements[-1][0] if self.plan.settlements else 0
+        expectation = Expectation(self.plan.seed, self.plan.next_number, promises, settled_end)
         with server.connect() as connection:
             violations = expectation.check(connection)
-        self.plan.settled = expectation.found
-        disk.mark(b"settled")
+        disk.mark(b"settled %d" % len(self.plan.settlements))
+        self.plan.settlements.append((self.plan.next_number, expectation.found))
         return violations
 
-    def _drive(self, disk: Disk, server: Server) -> None:
+    def _drive(self, disk: Disk, server: Server, bytes_wanted: int, is_killed: bool = False) -> list[Promise]:
+        """Puts load on the server, to its death or not. Gives what was promised meanwhile."""
         plan = self.plan
-        load = Load(disk, server, plan.seed, plan.first_number, plan.bytes_wanted)
+        load = Load(disk, server, plan.seed, plan.next_number, bytes_wanted, is_killed=is_killed)
         # The numbers stay known if the load fails: its disk may still be looked at.
         try:
             load.run(CLIENTS, READERS, LOAD_SECONDS_MAX)
         finally:
             plan.next_number = load.next_number
-        data = disk.mount_point / "data"
+        return load.promises
+
+    def _look_at(self, data: Path) -> None:
         self.segments = len(list((data / "wal").glob("*.seg")))
         self.checkpoints = len(list((data / "checkpoint").glob("*.ckpt")))
-        if random.Random(plan.seed).random() < 0.5:
-            server.stop()
 
 
 @dataclass
@@ -171,7 +192,8 @@ def mounted_check(episode: Episode, cut: Cut, image: Path, mount_point: Path) ->
     loop = kernel.Loop(image)
     try:
         try:
-            kernel.mount(loop.path, mount_point, episode.plan.file_system)
+            file_system = episode.plan.file_system
+            kernel.mount(loop.path, mount_point, file_system, options=MOUNT_OPTIONS[file_system])
         except OSError as error:
             outcome.violations = [Violation("unmountable", "", 0, str(error))]
             return outcome

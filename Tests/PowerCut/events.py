@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import mmap
 import os
 import random
@@ -17,6 +18,9 @@ _HEADER = struct.Struct("<IiQQQII")
 
 #: A write is torn at sectors of this size: the smallest that a disk has.
 SECTOR_BYTES = 512
+
+#: But for the superblock of ext4: these two sectors hold one checksum, and ext4 relies on their being written together.
+SUPERBLOCK_SECTORS = (2, 3)
 
 #: The disk is copied in pieces of this size; a piece that was never written is a hole.
 CHUNK_BYTES = 16 << 10
@@ -87,10 +91,13 @@ class Cutter:
     A write is durable once a flush that began after the write had ended has ended itself, without an error. All other writes
     that began before the cut may have reached the disk or not, each by itself, and each of their sectors by itself.
     A write that was answered with an error changed nothing (fusedisk sees to that).
+
+    From `lies_from` on flushes do nothing: so a disk would look that lies about its cache, to see that a loss is noticed.
     """
 
-    def __init__(self, base: Path, log: EventLog) -> None:
+    def __init__(self, base: Path, log: EventLog, lies_from: int | None = None) -> None:
         self._log = log
+        self._lies_from = len(log) if lies_from is None else lies_from
         self._size = os.path.getsize(base)
         self._disk = mmap.mmap(-1, self._size)
         self._chunks: set[int] = set()
@@ -143,11 +150,11 @@ class Cutter:
 
     def _advance(self, position: int) -> None:
         assert position >= self._position, "cuts must be made in the order of the log"
-        for event in self._log.events[self._position : position]:
-            self._take(event)
+        for place in range(self._position, position):
+            self._take(self._log.events[place], is_lying=place >= self._lies_from)
         self._position = position
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: Event, is_lying: bool) -> None:
         if event.kind == WRITE_BEGIN:
             self._pending[event.operation] = event
         elif event.kind == WRITE_END and event.error == 0:
@@ -158,7 +165,7 @@ class Cutter:
             self._flushes[event.operation] = frozenset(self._ended)
         elif event.kind == FLUSH_END:
             covered = self._flushes.pop(event.operation)
-            if event.error == 0:
+            if event.error == 0 and not is_lying:
                 self._make_durable(covered)
 
     def _make_durable(self, operations: frozenset[int]) -> None:
@@ -179,18 +186,38 @@ class Cutter:
                 continue
             cut.lost += 1
             if cut.fate == "torn":
-                for start, end in torn_parts(chance, len(data)):
+                for start, end in torn_parts(chance, event.offset, len(data)):
                     yield event.offset + start, data[start:end]
 
 
-def torn_parts(chance: random.Random, length: int) -> list[tuple[int, int]]:
+def torn_parts(chance: random.Random, offset: int, length: int) -> list[tuple[int, int]]:
     """The parts of a torn write that are on the disk: its begin, its end, or any of its sectors."""
     sectors = -(-length // SECTOR_BYTES)
     at = chance.randint(0, sectors)
-    kept = chance.choice(
-        (range(0, at), range(at, sectors), [sector for sector in range(sectors) if chance.random() < 0.5])
+    kept = set(
+        chance.choice((range(0, at), range(at, sectors), [sector for sector in range(sectors) if chance.random() < 0.5]))
     )
-    return [(sector * SECTOR_BYTES, min((sector + 1) * SECTOR_BYTES, length)) for sector in kept]
+    superblock = {sector - offset // SECTOR_BYTES for sector in SUPERBLOCK_SECTORS}
+    if not superblock <= kept:
+        kept -= superblock
+    return [(sector * SECTOR_BYTES, min((sector + 1) * SECTOR_BYTES, length)) for sector in sorted(kept)]
+
+
+def overtaken_writes(log: EventLog) -> list[int]:
+    """The places before the ends of writes that were open while a whole flush passed: where something else became durable
+    that may rely on them."""
+    begun: dict[int, int] = {}
+    flushes = log.positions(FLUSH_BEGIN, FLUSH_END)
+    places = []
+    for position, event in enumerate(log.events):
+        if event.kind == WRITE_BEGIN:
+            begun[event.operation] = position
+        elif event.kind == WRITE_END:
+            within = flushes[bisect.bisect(flushes, begun[event.operation]) : bisect.bisect(flushes, position)]
+            operations = [log.events[place].operation for place in within]
+            if len(set(operations)) < len(operations):
+                places.append(position)
+    return places
 
 
 def choose_cuts(log: EventLog, count: int, chance: random.Random, first: int = 0) -> list[Cut]:
@@ -199,10 +226,11 @@ def choose_cuts(log: EventLog, count: int, chance: random.Random, first: int = 0
     anywhere = range(first, len(log) + 1)
     behind_marks = [position + 1 for position in log.positions(MARK) if position >= first]
     within_writes = [position for position in log.positions(WRITE_END, FLUSH_END) if position >= first]
+    overtaken = [position for position in overtaken_writes(log) if position >= first]
     chosen: set[int] = set()
     count = min(count, len(anywhere) // 2)
     while len(chosen) < count:
-        places = chance.choices((behind_marks, within_writes, anywhere), (2, 1, 1))[0]
+        places = chance.choices((behind_marks, within_writes, overtaken, anywhere), (4, 2, 1, 1))[0]
         chosen.add(chance.choice(places or anywhere))
     fates = ("none", "all", "some", "torn")
     return [Cut(position, chance.choices(fates, (4, 1, 2, 3))[0], chance.getrandbits(32)) for position in sorted(chosen)]

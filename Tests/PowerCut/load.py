@@ -1,8 +1,7 @@
-"""The load: requests that can be made again from their numbers alone, clients that send them, and what they were promised."""
+"""The load: requests that follow from their numbers alone, clients that send them, and what they were promised."""
 
 from __future__ import annotations
 
-import itertools
 import random
 import threading
 from dataclasses import dataclass, field
@@ -67,10 +66,6 @@ def name_of(record: bytes) -> tuple[int, int, int] | None:
 Promise = tuple[str, int, int]
 
 
-def promise_mark(kind: str, promise: Promise) -> bytes:
-    return f"{kind} {promise[0]} {promise[1]} {promise[2]}".encode()
-
-
 def promise_of(words: list[str]) -> Promise | None:
     """The promise that a mark holds, if it does."""
     return (words[1], int(words[2]), int(words[3])) if words[0] in ("acknowledged", "shown") else None
@@ -86,21 +81,28 @@ class Load:
     first_number: int
     bytes_wanted: int
     bytes_acknowledged: int = 0
+    #: The server is killed in the middle of it.
+    is_killed: bool = False
     faults: list[BaseException] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.numbers = itertools.count(self.first_number)
         self.next_number = self.first_number
+        self.promises: list[Promise] = []
+        #: Enough was acknowledged, or something went wrong; and: every client ends after its answer.
+        self.is_enough = threading.Event()
         self.is_done = threading.Event()
         self._mutex = threading.Lock()
 
     def run(self, clients: int, readers: int, seconds_max: float) -> None:
-        """Appends until enough is acknowledged; then every client ends after its answer. The marks are in the log afterwards."""
+        """Appends until enough is acknowledged; then every client ends after its answer, or the server is killed under them.
+        The marks are in the log afterwards."""
         bodies = [self._append_all] * clients + [self._read_all] * readers
         threads = [threading.Thread(target=self._guarded, args=(body,), daemon=True) for body in bodies]
         for thread in threads:
             thread.start()
-        self.is_done.wait(seconds_max)
+        self.is_enough.wait(seconds_max)
+        if self.is_killed:
+            self.server.kill()
         self.is_done.set()
         for thread in threads:
             thread.join(60)
@@ -113,35 +115,38 @@ class Load:
         try:
             with self.server.connect() as connection:
                 body(connection, control)
-            control.command("statistics")
-        except (ConnectionEnded, ConnectionError) as fault:
-            if self.server.is_running() or not self.is_done.is_set():
-                self.faults.append(fault)
-                self.is_done.set()
         except BaseException as fault:  # noqa: BLE001 - raised by run
-            self.faults.append(fault)
-            self.is_done.set()
+            is_end = isinstance(fault, (ConnectionEnded, ConnectionError))
+            if not (is_end and self.is_killed and self.is_enough.is_set()):
+                self.faults.append(fault)
+                self.is_enough.set()
         finally:
+            # Answered behind all its marks: they are in the log.
+            control.command("statistics")
             control.close()
 
     def _append_all(self, connection: Connection, control: Control) -> None:
         while not self.is_done.is_set():
             with self._mutex:
-                number = next(self.numbers)
-                self.next_number = number + 1
+                number = self.next_number
+                self.next_number += 1
             request = make_request(self.seed, number)
             response = append(connection, request.log, *request.body())
             assert response.status == 201, (response.status, response.body)
             answer = response.json()
-            control.mark(promise_mark("acknowledged", (request.log, answer["first"], number)))
+            self._promised(control, "acknowledged", (request.log, answer["first"], number))
             assert answer["log"] == request.log and answer["count"] == len(request.records), answer
             self._count(sum(map(len, request.records)))
+
+    def _promised(self, control: Control, kind: str, promise: Promise) -> None:
+        control.mark(f"{kind} {promise[0]} {promise[1]} {promise[2]}".encode())
+        self.promises.append(promise)
 
     def _count(self, size: int) -> None:
         with self._mutex:
             self.bytes_acknowledged += size
             if self.bytes_acknowledged >= self.bytes_wanted:
-                self.is_done.set()
+                self.is_enough.set()
 
     def _read_all(self, connection: Connection, control: Control) -> None:
         """Follows the tails: whatever a reader is shown has to survive as well."""
@@ -159,6 +164,6 @@ class Load:
             name = name_of(record)
             assert name is not None, f"{log}/{offset} was shown and is no record of this run: {record[:60]!r}"
             if name[1] == 0:
-                control.mark(promise_mark("shown", (log, offset, name[0])))
+                self._promised(control, "shown", (log, offset, name[0]))
             offset += 1
         return offset

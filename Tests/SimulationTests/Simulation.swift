@@ -288,6 +288,8 @@ final class Simulation {
             case .waiting: while read.fetch != .none { try turn() }
             case .damaged(let position):
                 throw Failure(description: "log \(log): a read finds damage at \(position)")
+            case .lost(let next):
+                throw Failure(description: "log \(log): a read finds records lost up to \(next)")
             case .failed(let error):
                 guard disk.isDead || disk.faultRate > 0 else {
                     throw Failure(description: "log \(log): a read fails: \(error)")

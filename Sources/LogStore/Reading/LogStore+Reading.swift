@@ -26,6 +26,8 @@ extension LogStore {
             case .enough: return .finished
             case .needs(let position, let bytes): return fetchData(read, at: position, bytes: bytes)
             case .damaged(let position): return .damaged(position: position)
+            // What lies before the lost ones is given first.
+            case .lost(let next): return read.next > read.from ? .finished : .lost(next: next)
             }
         }
         return .finished

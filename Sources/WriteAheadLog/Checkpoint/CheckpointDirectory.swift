@@ -14,7 +14,10 @@ struct CheckpointDirectory: Sendable {
                 try fileSystem.contents("\(directory.checkpointsPath)/\(name)")
             }
             do throws(FormatError) {
-                return (try decode(contents ?? []), ignored)
+                let checkpoint = try Checkpoint(contents: contents ?? [])
+                // A file under another's name must not pass for a newer one.
+                if DataDirectory.checkpointName(checkpoint.through) == name { return (checkpoint, ignored) }
+                ignored.append(name)
             } catch {
                 if case .unsupportedVersion = error {
                     throw .unsupported(file: "checkpoint/\(name)", what: error.description)
@@ -46,10 +49,11 @@ struct CheckpointDirectory: Sendable {
 
     private func isWhole(_ name: String) -> Bool {
         // Why it is not makes no difference here: a start says it.
-        guard let bytes = (try? fileSystem.contents("\(directory.checkpointsPath)/\(name)")) ?? nil else {
-            return false
-        }
-        return (try? decode(bytes)) != nil
+        guard
+            let bytes = (try? fileSystem.contents("\(directory.checkpointsPath)/\(name)")) ?? nil,
+            let checkpoint = try? Checkpoint(contents: bytes)
+        else { return false }
+        return DataDirectory.checkpointName(checkpoint.through) == name
     }
 
     private func names() throws(WriteAheadLogError) -> [String] {
@@ -58,14 +62,5 @@ struct CheckpointDirectory: Sendable {
 
     private func list() throws(FileError) -> [String] {
         try fileSystem.list(directory.checkpointsPath).filter { DataDirectory.number(of: $0, ending: ".ckpt") != nil }
-    }
-
-    private func decode(_ bytes: [UInt8]) throws(FormatError) -> Checkpoint {
-        let result: Result<Checkpoint, FormatError> = unsafe bytes.withUnsafeBytes { buffer in
-            do throws(FormatError) { return .success(unsafe try Checkpoint(decoding: buffer)) } catch {
-                return .failure(error)
-            }
-        }
-        return try result.get()
     }
 }

@@ -62,8 +62,5 @@ struct KernelHost: Host {
         }
     }
 
-    func newStoreID() -> StoreID {
-        var generator = SystemRandomNumberGenerator()
-        return .random(using: &generator)
-    }
+    func newStoreID() -> StoreID { .random() }
 }
