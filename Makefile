@@ -1,5 +1,5 @@
 # Every target builds what it needs. `make serve` and `make test` are all that a new user needs to know.
-.PHONY: serve build test simulate format lint bench
+.PHONY: serve build test simulate fuzz format lint bench
 
 serve:
 	scripts/install-dependencies build
@@ -34,3 +34,10 @@ bench:
 	scripts/install-dependencies build bench
 	swift build -c release
 	bench/run
+
+# The parsers under libFuzzer and AddressSanitizer: SECONDS for each target of TARGETS (all).
+SECONDS ?= 60
+TARGETS ?=
+fuzz:
+	scripts/install-dependencies build test
+	FUZZ_SECONDS=$(SECONDS) scripts/run-fuzz $(TARGETS)
