@@ -89,7 +89,10 @@ extension Service {
             acknowledge(exchange, staged)
             return .answered
         }
-        return store.wal.poisonCause == nil ? .wait : answer(exchange, .logPoisonedWhileWaiting)
+        guard store.wal.poisonCause != nil else { return .wait }
+        // What was not handed to the disk never will be.
+        let wasHandedOver = staged.batch < store.wal.fillingNumber
+        return answer(exchange, wasHandedOver ? .logPoisonedWhileWaiting : .logPoisoned)
     }
 
     private func acknowledge(_ exchange: Exchange, _ staged: StagedAppend) {

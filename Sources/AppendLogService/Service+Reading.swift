@@ -104,6 +104,11 @@ extension Service {
                 "a record is damaged on the disk",
                 metadata: ["position": "\(position.rawValue)", "log": "\(name(of: reading))"])
             return answer(exchange, .recordDamaged)
+        case .lost(let next):
+            var response = Problem.recordsLost(next: next).response()
+            response.addHeader("Next-Offset", next.rawValue)
+            exchange.respond(response)
+            return .answered
         case .failed(let error):
             logger.error(
                 "a record could not be read", metadata: ["error": "\(error)", "log": "\(name(of: reading))"])

@@ -50,11 +50,19 @@ public final class HTTPFrontEnd {
     private var acceptedInRound = 0
 
     /// Listens on `address`, "127.0.0.1:4437" or "[::1]:4437"; port 0 lets the kernel choose.
-    public init(
+    public convenience init(
         address: String, limits: HTTPLimits = HTTPLimits(), handler: RequestHandler
     ) throws(HTTPFrontEndError) {
-        if let fault = limits.fault { throw .invalidLimit(fault) }
-        let socket = try ListeningSocket(address: address)
+        try limits.check()
+        try self.init(socket: ListeningSocket(address: address), address: address, limits: limits, handler: handler)
+    }
+
+    /// Listens on a socket that was bound to `address`.
+    public init(
+        socket: consuming ListeningSocket, address: String, limits: HTTPLimits, handler: RequestHandler
+    ) throws(HTTPFrontEndError) {
+        try limits.check()
+        try socket.listen(address)
         self.limits = limits
         self.handler = handler
         listeningPort = socket.port

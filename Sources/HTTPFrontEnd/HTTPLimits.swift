@@ -28,6 +28,11 @@ public struct HTTPLimits: Sendable {
     /// The defaults.
     public init() {}
 
+    /// Throws where the limits contradict each other.
+    public func check() throws(HTTPFrontEndError) {
+        if let fault { throw .invalidLimit(fault) }
+    }
+
     /// What is wrong with the limits, in a phrase; nil if nothing is.
     var fault: String? {
         let counts = [

@@ -22,14 +22,15 @@ public enum HTTPFrontEndError: Error, Equatable, CustomStringConvertible {
     }
 }
 
-/// A bound, listening, non-blocking TCP socket. Closed at the end of its life unless its descriptor was taken.
-struct ListeningSocket: ~Copyable {
+/// A bound, non-blocking TCP socket, which refuses connections until it listens. Closed at the end of its life unless its
+/// descriptor was taken.
+public struct ListeningSocket: ~Copyable {
     private let descriptor: Int32
     /// The port that was bound; the kernel's choice if 0 was asked for.
     let port: UInt16
 
-    /// Listens on `address`, a literal "host:port"; IPv6 hosts stand in brackets.
-    init(address: String) throws(HTTPFrontEndError) {
+    /// Binds `address`, a literal "host:port"; IPv6 hosts stand in brackets. Fails where somebody listens already.
+    public init(address: String) throws(HTTPFrontEndError) {
         let (host, wantedPort) = try Self.split(address)
         let isIPv6 = host.hasPrefix("[")
         let socketDescriptor = socket(
@@ -47,9 +48,6 @@ struct ListeningSocket: ~Copyable {
             } else {
                 try Self.bindIPv4(socketDescriptor, host: host, wantedPort, address)
             }
-            guard listen(socketDescriptor, HTTPLimits.backlogConnectionsMax) == 0 else {
-                throw .listenFailed(address: address, operation: "listen", errno: errno)
-            }
             port = try Self.boundPort(of: socketDescriptor, address)
         } catch {
             close(socketDescriptor)
@@ -60,6 +58,13 @@ struct ListeningSocket: ~Copyable {
 
     deinit {
         close(descriptor)
+    }
+
+    /// Begins to listen on `address`, which was bound.
+    func listen(_ address: String) throws(HTTPFrontEndError) {
+        guard Glibc.listen(descriptor, HTTPLimits.backlogConnectionsMax) == 0 else {
+            throw .listenFailed(address: address, operation: "listen", errno: errno)
+        }
     }
 
     /// Hands the descriptor over; whoever takes it closes it.

@@ -129,8 +129,8 @@ public struct StoreID: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// A new identity, for a store that is being made.
-    public static func random(using generator: inout some RandomNumberGenerator) -> StoreID {
-        StoreID(first: generator.next(), second: generator.next())
+    public static func random() -> StoreID {
+        StoreID(first: .random(in: .min ... .max), second: .random(in: .min ... .max))
     }
 
     /// The sixteen bytes in their order on disk, as 32 hexadecimal digits.

@@ -12,7 +12,9 @@ public struct SegmentHeader: Equatable, Sendable {
     /// The format version that this code writes and reads.
     public static let version: UInt32 = 1
     /// The incompatible feature bits that this code understands.
-    public static let knownIncompatibleFeatures: UInt64 = 0
+    public static let knownIncompatibleFeatures = lostRecordsFeature
+    /// Set where a frame of the kind `lost` is in the segment.
+    public static let lostRecordsFeature: UInt64 = 1
     /// The smallest block: the logical sector of the oldest disks. Servers use 4096 or more.
     public static let blockBytesMin = 512
 

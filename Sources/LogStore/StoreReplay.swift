@@ -30,27 +30,16 @@ final class StoreReplay: RecoveryVisitor {
     }
 
     private func decode(_ payload: UnsafeRawBufferPointer) throws(FormatError) {
-        var reader = unsafe ByteReader(payload)
-        let version: UInt32 = try reader.read()
-        guard version == CheckpointBuilder.version else { throw .unsupportedVersion(version) }
-        let count: UInt32 = try reader.read()
-        nextID = LogID(rawValue: try reader.read())
-        lastTimestamp = Timestamp(rawValue: try reader.read())
-        for _ in 0..<count {
-            let id = LogID(rawValue: try reader.read())
-            let created = Timestamp(rawValue: try reader.read())
-            let first = RecordOffset(rawValue: try reader.read())
-            let next = RecordOffset(rawValue: try reader.read())
-            let bytes: UInt64 = try reader.read()
-            let name = unsafe try reader.readBytes(Int(try reader.read(UInt8.self)))
-            guard unsafe LogName.isValid(name), unsafe table.slot(named: name) == nil, first <= next else {
-                throw .badField
-            }
-            let slot = unsafe add(name, id, created)
-            table[slot].first = first
-            table[slot].sequencedNext = next
-            table[slot].durableNext = next
-            table[slot].bytes = bytes
+        var reader = unsafe try CheckpointReader(payload)
+        nextID = reader.nextID
+        lastTimestamp = reader.lastTimestamp
+        while let log = try reader.next() {
+            guard unsafe log.name.withUnsafeBytes({ unsafe table.slot(named: $0) }) == nil else { throw .badField }
+            let slot = unsafe log.name.withUnsafeBytes { unsafe add($0, log.id, log.created) }
+            table[slot].first = log.first
+            table[slot].sequencedNext = log.next
+            table[slot].durableNext = log.next
+            table[slot].bytes = log.bytes
         }
     }
 
@@ -78,9 +67,7 @@ final class StoreReplay: RecoveryVisitor {
     /// The table of an index file, nil if the file is missing or damaged: then it is made anew.
     private func readIndex(_ path: String, _ segment: Segment) -> [IndexFile.Row]? {
         guard let bytes = try? fileSystem.contents(path) else { return nil }
-        return unsafe bytes.withUnsafeBytes { buffer in
-            unsafe try? IndexFile.rows(decoding: buffer, storeID: segment.header.storeID, segment: segment.position)
-        }
+        return try? IndexFile.rows(contents: bytes, storeID: segment.header.storeID, segment: segment.position)
     }
 
     func begin(_ segment: Position) throws(WriteAheadLogError) {
@@ -107,7 +94,8 @@ final class StoreReplay: RecoveryVisitor {
         let end = position + Int(batch.header.byteCount)
         var place = frames.nextFrameOffset
         while let frame = try next(&frames, position) {
-            if frame.header.kind == .append, let slot = slots[frame.header.logID] {
+            // Lost records are found where they would be, so that nothing else is taken for them.
+            if frame.header.kind == .append || frame.header.kind == .lost, let slot = slots[frame.header.logID] {
                 index.add(
                     slot, last: &table[slot].lastActiveEntry, offset: frame.header.firstOffset, frame: position + place,
                     batchEnd: end)
@@ -126,6 +114,7 @@ final class StoreReplay: RecoveryVisitor {
         switch header.kind {
         case .append: try applyAppend(header, position)
         case .create: try applyCreate(header, frame, position)
+        case .lost: try applyLost(header, frame, position)
         case .seal, .epoch: break
         case .configure, .close, .delete, .trim, .moved:
             throw .unsupported(file: "wal (position \(position.rawValue))", what: "a frame of the kind \(header.kind)")
@@ -144,6 +133,46 @@ final class StoreReplay: RecoveryVisitor {
         }
         unsafe _ = add(name, header.logID, header.timestamp)
         nextID = max(nextID, header.logID.next)
+    }
+
+    private func applyLost(_ header: FrameHeader, _ frame: FrameView, _ position: Position) throws(WriteAheadLogError) {
+        guard let lost = frame.lostRecords else {
+            throw .damaged(Damage(file: "wal", position: position, cause: "a frame about lost records makes no sense"))
+        }
+        guard let slot = slots[header.logID] else {
+            nextID = max(nextID, header.logID.next)
+            return
+        }
+        let next = table[slot].durableNext
+        if lost.lowerBound < next { return }
+        guard lost.lowerBound == next else {
+            throw .damaged(
+                Damage(
+                    file: "wal", position: position,
+                    cause:
+                        "lost records from offset \(lost.lowerBound) on, where offset \(next) of log \(header.logID) comes"
+                ))
+        }
+        table[slot].durableNext = lost.upperBound
+        table[slot].sequencedNext = lost.upperBound
+    }
+
+    /// Refuses where the segments do not reach back to the first record of a log: one was removed that was not retired.
+    func finish() throws(WriteAheadLogError) {
+        for index in 0..<table.count {
+            let slot = LogSlot(index: Int32(index))
+            let state = table[slot]
+            guard state.first < state.durableNext else { continue }
+            if let extent = state.extents.first, extent.first <= state.first { continue }
+            let active = activeIndex?.entries(last: state.lastActiveEntry, covering: state.first) ?? []
+            guard active.isEmpty else { continue }
+            throw .damaged(
+                Damage(
+                    file: "wal", position: nil,
+                    cause:
+                        "no segment holds the records of log \(String(decoding: table.name(of: slot), as: UTF8.self)) "
+                        + "from offset \(state.first) on: the first segments are missing"))
+        }
     }
 
     private func applyAppend(_ header: FrameHeader, _ position: Position) throws(WriteAheadLogError) {

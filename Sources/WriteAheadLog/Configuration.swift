@@ -36,20 +36,23 @@ public struct WriteAheadLogConfiguration: Sendable {
     /// Throws where the sizes contradict each other. `blockBytes` is what the disk asks for.
     func check(blockBytes: Int) throws(WriteAheadLogError) {
         guard lingerMicroseconds >= 0 else {
-            throw .configuration("a linger of \(lingerMicroseconds) microseconds is negative")
+            throw .configuration("--commit-linger-microseconds \(lingerMicroseconds) is negative")
         }
         guard batchBytesMax >= 4 * blockBytes, batchBytesMax <= WriteAheadLogLimits.batchBytesMax else {
             throw .configuration(
-                "a batch of \(batchBytesMax) bytes is not between \(4 * blockBytes) and \(WriteAheadLogLimits.batchBytesMax)"
+                "--batch-bytes-max \(batchBytesMax), or what --request-body-bytes-max makes of it, is not between "
+                    + "\(4 * blockBytes) and \(WriteAheadLogLimits.batchBytesMax)"
             )
         }
         guard segmentBytes % (1 << 20) == 0, segmentBytes <= WriteAheadLogLimits.segmentBytesMax else {
             throw .configuration(
-                "a segment of \(segmentBytes) bytes is not a multiple of 1 MiB up to \(WriteAheadLogLimits.segmentBytesMax)"
+                "--segment-bytes \(segmentBytes) is not a multiple of 1 MiB up to \(WriteAheadLogLimits.segmentBytesMax)"
             )
         }
         guard segmentBytes >= batchBytesMax + 2 * blockBytes else {
-            throw .configuration("a segment of \(segmentBytes) bytes cannot hold a batch of \(batchBytesMax) bytes")
+            throw .configuration(
+                "--segment-bytes \(segmentBytes) cannot hold the largest batch, of \(batchBytesMax) bytes: raise it, or lower "
+                    + "--batch-bytes-max or --request-body-bytes-max")
         }
     }
 }

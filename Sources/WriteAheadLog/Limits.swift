@@ -28,6 +28,8 @@ public enum WriteAheadLogLimits {
     public static let sealAfterMicroseconds: Int64 = 1_000_000
     /// Microseconds after which preparing a spare segment is tried again when it failed.
     public static let spareRetryMicroseconds: Int64 = 1_000_000
+    /// Microseconds that a log which goes waits for what is with the disk, before it leaves its memory to the kernel.
+    static let giveUpMicroseconds: Int64 = 1_000_000
     /// Milliseconds that a start waits for the writes of a killed predecessor: longer than the kernel lets a disk stall
     /// before it gives a request up (30 s for SCSI and NVMe).
     public static let predecessorWaitMilliseconds = 60_000

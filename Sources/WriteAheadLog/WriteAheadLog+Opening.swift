@@ -36,6 +36,8 @@ extension WriteAheadLog {
     ) throws(WriteAheadLogError) -> WriteAheadLog {
         let began = clock.monotonicMicroseconds
         let directory = DataDirectory(path: configuration.directory)
+        try configuration.check(blockBytes: WriteAheadLogLimits.blockBytesMin)
+        try host.admit(configuration, directory)
         try makeDirectories(directory, fileSystem)
         let lock = try host.lock(directory)
         let probe = try host.probe(configuration, directory)
@@ -78,6 +80,10 @@ extension WriteAheadLog {
             try fileSystem.makeDirectory(directory.segmentsPath)
             try fileSystem.makeDirectory(directory.checkpointsPath)
             try fileSystem.synchronizeDirectory(directory.path)
+            // A process that died between a rename and the sync behind it left names that are in the cache alone: what is
+            // acknowledged in such a file would go with its name.
+            try fileSystem.synchronizeDirectory(directory.segmentsPath)
+            try fileSystem.synchronizeDirectory(directory.checkpointsPath)
         }
     }
 
@@ -145,6 +151,7 @@ extension WriteAheadLog {
         while true {
             if stageMark(.epoch) { break }
             if case .failed(let error, _) = spare { throw .file(error) }
+            if let cause = poisonCause { throw .poisoned(cause) }
             wait(timeoutMicroseconds: nil, into: &events)
         }
         while durable.number != chain.number || !builders[filling].isEmpty {

@@ -16,9 +16,7 @@ extension WriteAheadLog {
         guard case .ready(let header, let descriptor) = spare else {
             preconditionFailure("a batch was staged that fits no segment")
         }
-        do { try device.target(descriptor) } catch {
-            preconditionFailure("the ring refuses its own file slot: \(error)")
-        }
+        device.target(descriptor)
         fileSystem.close(activeDescriptor)
         activeDescriptor = descriptor
         segments.append(

@@ -21,10 +21,10 @@ public final class WriteAheadLog {
     let fileSystem: any FileSystem
     let clock: any LogClock
     let device: any LogDevice
-    let staging: StagingBuffers
+    var staging: StagingBuffers
     let maintenance: Maintenance
     /// Held until this value goes.
-    let lock: DirectoryLock?
+    var lock: DirectoryLock?
 
     var commit: CommitState
     /// One builder for each staging buffer.
@@ -82,17 +82,39 @@ public final class WriteAheadLog {
         durable = DurablePoint(position: log.segments[log.segments.count - 1].end, number: log.chain.number)
         idleSince = clock.monotonicMicroseconds
         device.watch(maintenance.outcomeDescriptor, source: Self.maintenanceSource)
-        do { try device.target(activeDescriptor) } catch { throw .engine("\(error)") }
+        device.target(activeDescriptor)
     }
 
     deinit {
+        guard endsWhatIsUnderWay() else { return giveUp() }
         maintenance.stop()
         // A spare that was finished and not yet taken in.
         for case .prepared(_, .success(let descriptor)) in maintenance.takeOutcomes() { fileSystem.close(descriptor) }
-        // A ring that is closed keeps its files a while, and with them the segment's lock. A failure costs that while.
-        do { try device.target(-1) } catch {}
+        // A ring that is closed keeps its files a while, and with them the segment's lock.
+        device.target(-1)
         fileSystem.close(activeDescriptor)
         if case .ready(_, let descriptor) = spare { fileSystem.close(descriptor) }
+    }
+
+    /// Waits a moment for what the disk was given; false if it does not end.
+    private func endsWhatIsUnderWay() -> Bool {
+        let deadline = clock.monotonicMicroseconds + WriteAheadLogLimits.giveUpMicroseconds
+        var events: [DeviceEvent] = []
+        while device.isBusy {
+            let remaining = deadline - clock.monotonicMicroseconds
+            guard remaining > 0 else { return false }
+            device.wait(timeoutMicroseconds: remaining, into: &events)
+        }
+        return true
+    }
+
+    /// The disk has not ended what it was given, and may never: what the kernel still uses is kept for as long as the
+    /// process lives, the directory's lock with it, and nobody waits for the threads.
+    private func giveUp() {
+        staging.giveUp()
+        lock.take()?.giveUp()
+        unsafe _ = Unmanaged.passRetained(device as AnyObject)
+        unsafe _ = Unmanaged.passRetained(maintenance)
     }
 
     /// The active segment.
@@ -171,6 +193,7 @@ public final class WriteAheadLog {
             case .written(let count): perform(commit.handle(.written(count)), &result)
             case .synced(let code): perform(commit.handle(.synced(code)), &result)
             case .read(let number, let code): result.reads.append((number, code))
+            case .failed(let cause): perform(commit.handle(.failed(cause)), &result)
             case .readable(Self.maintenanceSource): takeMaintenance(&result)
             case .readable(let source): result.sources.append(source)
             }

@@ -7,7 +7,7 @@ struct AppendLog: ParsableCommand {
         commandName: "appendlog",
         abstract: "Named append-only logs over HTTP. A 2xx means on disk.",
         version: Version.current,
-        subcommands: [Serve.self, Verify.self, Dump.self, ShowVersion.self])
+        subcommands: [Serve.self, Verify.self, Dump.self, RepairCommand.self, ShowVersion.self])
 }
 
 struct ShowVersion: ParsableCommand {

@@ -22,6 +22,13 @@ struct Serve: ParsableCommand {
     @OptionGroup(title: "Write-ahead log") var disk: DiskOptions
     @OptionGroup(title: "Operation") var operation: OperationOptions
 
+    /// Parsing ends with this, so that what it refuses is told with the usage of this command.
+    func validate() throws {
+        try EnvironmentVariable.refuseUnknown()
+        _ = try operation.logging()
+        _ = try configured()
+    }
+
     func run() throws {
         let (format, level) = try operation.logging()
         let logger = Logger(label: "appendlog") { _ in LineLogHandler(format, level: level) }
@@ -32,16 +39,17 @@ struct Serve: ParsableCommand {
         var http = HTTPLimits()
         try requests.apply(to: &http)
         try connections.apply(to: &http)
+        // The memory for bodies takes the largest one.
+        http.receivingBytesMax = max(http.receivingBytesMax, http.requestBodyBytesMax)
         let recordsMax = try requests.recordCountMax()
+        let batchBytesNeeded = ServerConfiguration.batchBytesNeeded(
+            bodyBytesMax: http.requestBodyBytesMax, recordsPerRequestMax: recordsMax)
         var store = LogStoreConfiguration(wal: WriteAheadLogConfiguration(directory: try place.directory()))
         store.wal.allowsUnsafeFileSystem = try place.allowsUnsafeFileSystem()
-        try requests.apply(to: &store)
-        try disk.apply(
-            to: &store.wal,
-            batchBytesNeeded: ServerConfiguration.batchBytesNeeded(
-                bodyBytesMax: http.requestBodyBytesMax, recordsPerRequestMax: recordsMax))
+        try requests.apply(to: &store, requestBytesMax: batchBytesNeeded)
+        try disk.apply(to: &store.wal, batchBytesNeeded: batchBytesNeeded)
         var configuration = ServerConfiguration(listen: try place.address(), store: store, http: http)
-        configuration.recordBytesMax = try requests.recordSizeMax()
+        configuration.recordBytesMax = try requests.recordSizeMax(bodyBytesMax: http.requestBodyBytesMax)
         configuration.recordsPerRequestMax = recordsMax
         configuration.drainDeadlineSeconds = try operation.drainSeconds()
         return configuration
@@ -109,21 +117,28 @@ struct RequestOptions: ParsableArguments {
         ).bytes
     }
 
-    func apply(to store: inout LogStoreConfiguration) throws {
-        store.pendingBytesMax = try EnvironmentVariable.value(
-            of: "pending-bytes-max", flag: pendingBytesMax, expecting: byteSize,
-            default: ByteSize(bytes: store.pendingBytesMax)
-        ).bytes
+    /// `requestBytesMax` is what the largest request may take.
+    func apply(to store: inout LogStoreConfiguration, requestBytesMax: Int) throws {
+        let given = try EnvironmentVariable.value(of: "pending-bytes-max", flag: pendingBytesMax, expecting: byteSize)
+        if let given, given.bytes < requestBytesMax {
+            throw ValidationError(
+                "--pending-bytes-max \(given.bytes) would refuse the largest request for ever, which needs \(requestBytesMax) "
+                    + "bytes: raise it, or lower --request-body-bytes-max or --records-per-request-max.")
+        }
+        store.pendingBytesMax = given?.bytes ?? max(store.pendingBytesMax, requestBytesMax)
         store.autoCreate = try EnvironmentVariable.value(
             of: "auto-create", flag: autoCreate, expecting: "true or false", default: Choice(store.autoCreate)
         ).isTrue
     }
 
-    func recordSizeMax() throws -> Int {
-        try EnvironmentVariable.value(
-            of: "record-bytes-max", flag: recordBytesMax, expecting: byteSize,
-            default: ByteSize(bytes: ServiceLimits.recordBytesDefault)
-        ).bytes
+    func recordSizeMax(bodyBytesMax: Int) throws -> Int {
+        let given = try EnvironmentVariable.value(of: "record-bytes-max", flag: recordBytesMax, expecting: byteSize)
+        if let given, given.bytes > bodyBytesMax {
+            throw ValidationError(
+                "--record-bytes-max \(given.bytes) is more than a request may have, which is \(bodyBytesMax) bytes: lower it, "
+                    + "or raise --request-body-bytes-max.")
+        }
+        return given?.bytes ?? min(ServiceLimits.recordBytesDefault, bodyBytesMax)
     }
 
     func recordCountMax() throws -> Int {

@@ -5,6 +5,9 @@ import WriteAheadLog
 
 /// Bytes: a decimal number, or one with KiB or MiB behind it.
 struct ByteSize: ExpressibleByArgument {
+    /// Sums of a few sizes never overflow.
+    static let bytesMax = 1 << 48
+
     let bytes: Int
 
     init(bytes: Int) {
@@ -16,7 +19,7 @@ struct ByteSize: ExpressibleByArgument {
         guard let unit = units.first(where: { argument.hasSuffix($0.suffix) }) else { return nil }
         guard let count = Self.decimal(argument.dropLast(unit.suffix.count)) else { return nil }
         let (bytes, overflows) = count.multipliedReportingOverflow(by: unit.bytes)
-        guard !overflows, bytes > 0 else { return nil }
+        guard !overflows, (1...Self.bytesMax).contains(bytes) else { return nil }
         self.bytes = bytes
     }
 
@@ -26,8 +29,10 @@ struct ByteSize: ExpressibleByArgument {
     }
 }
 
-/// A whole number that is not negative.
+/// A whole number that is not negative, and small enough that seconds can be counted in microseconds.
 struct NaturalNumber: ExpressibleByArgument {
+    static let valueMax = 1 << 31
+
     let value: Int
 
     init(_ value: Int) {
@@ -35,12 +40,12 @@ struct NaturalNumber: ExpressibleByArgument {
     }
 
     init?(argument: String) {
-        guard let value = Int(argument), value >= 0 else { return nil }
+        guard let value = Int(argument), (0...Self.valueMax).contains(value) else { return nil }
         self.value = value
     }
 }
 
-/// A whole number from 1 on.
+/// A whole number from 1 on, as large as a `NaturalNumber` at most.
 struct PositiveNumber: ExpressibleByArgument {
     let value: Int
 
@@ -49,7 +54,7 @@ struct PositiveNumber: ExpressibleByArgument {
     }
 
     init?(argument: String) {
-        guard let value = Int(argument), value > 0 else { return nil }
+        guard let value = Int(argument), (1...NaturalNumber.valueMax).contains(value) else { return nil }
         self.value = value
     }
 }

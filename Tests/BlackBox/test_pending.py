@@ -55,7 +55,8 @@ def test_many_that_wait_share_one_commit(start_server, log):
 
 
 def test_more_pending_bytes_than_the_limit_are_refused_and_nothing_else(start_server, log):
-    server = start_server(*LINGER, "--pending-bytes-max", "300000")
+    small = ("--request-body-bytes-max", "60000", "--pending-bytes-max", "300000")
+    server = start_server(*LINGER, *small)
 
     def post(number: int) -> tuple[int, bytes]:
         body = b"%05d" % number * 10_000

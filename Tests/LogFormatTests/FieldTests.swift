@@ -28,7 +28,7 @@ import Testing
     }
 
     @Test func theNumbersOfTheKindsAreTheOnesOnDisk() {
-        #expect(FieldKind.allCases.map(\.rawValue) == Array(1...7))
+        #expect(FieldKind.allCases.map(\.rawValue) == Array(1...8))
         #expect(FieldKind(rawValue: 5) == .group && FieldKind(rawValue: 7) == .configuration)
     }
 

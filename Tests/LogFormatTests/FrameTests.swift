@@ -32,7 +32,7 @@ import Testing
     }
 
     @Test func theNumbersOfTheKindsAreTheOnesOnDisk() {
-        #expect(FrameKind.allCases.map(\.rawValue) == Array(1...9))
+        #expect(FrameKind.allCases.map(\.rawValue) == Array(1...10))
         #expect(FrameKind(rawValue: 7) == .moved && FrameKind(rawValue: 9) == .epoch)
     }
 

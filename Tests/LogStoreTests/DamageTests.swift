@@ -16,7 +16,7 @@ private func flip(_ disk: StoreOnDisk, _ segment: Position, at offset: Int) {
     #expect(fsync(descriptor) == 0)
 }
 
-@Test(.timeLimit(.minutes(1)))
+@Test(.timeLimit(.minutes(10)))
 func aDamagedBatchInTheActiveSegmentIsRefusedAndDoesNotHang() throws {
     let disk = try StoreOnDisk(segmentMiB: 64)
     // The second one's batch stands in the window of the first one, and has no entry of its own.
@@ -30,7 +30,7 @@ func aDamagedBatchInTheActiveSegmentIsRefusedAndDoesNotHang() throws {
     #expect(throws: DamagedRead.self) { try disk.read("a", from: 1) }
 }
 
-@Test(.timeLimit(.minutes(1)))
+@Test(.timeLimit(.minutes(10)))
 func aReadBeyondTheEndOfACutSegmentFailsAndDoesNotGoOnForEver() throws {
     let disk = try StoreOnDisk()
     let records = (0..<120).map { uniqueRecord("a", $0, bytes: 60_000) }

@@ -129,6 +129,7 @@ final class StoreOnDisk {
                 return sink.records
             case .waiting: settle { read.fetch == .none }
             case .damaged(let position): throw DamagedRead(position: position)
+            case .lost(let next): throw LostRead(next: next)
             case .failed(let error): throw error
             }
         }
@@ -137,6 +138,7 @@ final class StoreOnDisk {
 
 struct Refused: Error { let outcome: StoreAppend }
 struct DamagedRead: Error, Equatable { let position: Position }
+struct LostRead: Error, Equatable { let next: RecordOffset }
 
 final class CollectingSink: RecordSink {
     var records: [[UInt8]] = []

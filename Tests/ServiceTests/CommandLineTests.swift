@@ -75,5 +75,19 @@ import Testing
             #expect(flag.split { $0.isWhitespace }.count > 4, "\(flag)")
         }
         #expect(help.contains("--drain-deadline-seconds") && help.contains("APPENDLOG_DATA_DIR"))
+        let names = flags.map { String($0.prefix { !$0.isWhitespace }) }.filter { $0 != "version" }
+        #expect(Set(names) == Set(EnvironmentVariable.flags), "a flag without its variable, or the other way round")
+    }
+
+    @Test(arguments: [("", "", 0), ("abc", "abc", 0), ("abc", "", 3), ("kitten", "sitting", 3), ("ab", "ba", 2)])
+    func theDistanceOfNamesCountsLetters(_ one: String, _ other: String, _ distance: Int) {
+        #expect(EnvironmentVariable.distance(one, other) == distance)
+        #expect(EnvironmentVariable.distance(other, one) == distance)
+    }
+
+    @Test func numbersAreSmallEnoughToBeCountedInMicroseconds() {
+        #expect(PositiveNumber(argument: "2147483648") != nil && PositiveNumber(argument: "2147483649") == nil)
+        #expect(NaturalNumber(argument: "2147483649") == nil)
+        #expect(ByteSize(argument: "281474976710657") == nil)
     }
 }

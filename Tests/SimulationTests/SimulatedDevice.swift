@@ -52,7 +52,7 @@ final class SimulatedDevice: LogDevice {
         callsPerJobStep = seed.pick([[1], [1, 5, 20], [8, .max], [.max]])
     }
 
-    func target(_ descriptor: Int32) throws { target = descriptor < 0 ? nil : disk.file(descriptor) }
+    func target(_ descriptor: Int32) { target = descriptor < 0 ? nil : disk.file(descriptor) }
 
     func write(_ bytes: UnsafeRawBufferPointer, stagingIndex: Int, at fileOffset: UInt64) {
         guard let target else { preconditionFailure("a commit write without a file") }

@@ -141,6 +141,8 @@ extension Simulation {
                 guard isDamaged else { throw Failure(description: "log \(log): a read finds damage at \(position)") }
                 tally[.damagedReads] += 1
                 return nil
+            case .lost(let next):
+                throw Failure(description: "log \(log): a read finds records lost up to \(next)")
             case .failed(let error):
                 guard disk.isDead || disk.faultRate > 0 || disk.shortReadCount > shortReadCount else {
                     throw Failure(description: "log \(log): a read fails: \(error)")

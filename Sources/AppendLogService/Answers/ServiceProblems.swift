@@ -1,4 +1,5 @@
 import HTTPFrontEnd
+import LogFormat
 
 /// Every problem that the service answers with. Those of HTTP itself are the front end's; openapi.yaml lists both.
 extension Problem {
@@ -100,6 +101,15 @@ extension Problem {
         status: 500, code: "record_damaged", title: "Record damaged",
         detail: "A record in the answer is not on the disk as it was written, so none is given. Records before and "
             + "behind it can be read with other offsets.")
+
+    /// A repair could not keep what was here.
+    static func recordsLost(next: RecordOffset) -> Problem {
+        Problem(
+            status: 410, code: "records_lost", title: "Records lost",
+            detail:
+                "The records from this offset on were lost by damage of the disk, and the data directory was repaired "
+                + "without them. The log goes on at offset \(next).")
+    }
 
     static let recordUnreadable = Problem(
         status: 500, code: "record_damaged", title: "Record unreadable",

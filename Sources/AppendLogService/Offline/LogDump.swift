@@ -1,59 +1,73 @@
 import LogFormat
 import WriteAheadLog
 
-/// What `appendlog dump` prints.
-public enum LogDump {
+/// What `appendlog dump` prints: what is whole, over damage, which goes to `report` as a line each.
+public final class LogDump {
     /// Lines are given out in pieces of about this many bytes.
     private static let outputBytes = 64 << 10
 
-    /// Gives each record as a line of NDJSON, as `GET /v1/logs/{log}/records` does; with `name` only those of that log,
-    /// else those of all logs, each with its log's name, in the order in which they were written.
-    ///
-    /// Returns false if a log of that name is not there. Throws `damaged` at the first damage.
-    public static func records(
-        _ log: OfflineLog, of name: [UInt8]?, _ output: ([UInt8]) -> Void
-    ) throws(WriteAheadLogError) -> Bool {
-        var logs = OfflineLogs()
-        var lines = JSONWriter()
-        defer { Self.flush(&lines, ifFrom: 1, output) }
-        _ = try log.forEachFrame { (frame, _, position, file) throws(WriteAheadLogError) in
-            try logs.take(frame, at: position, in: file)
-            guard frame.header.kind == .append, let frameLog = logs.byID[frame.header.logID]?.name,
-                name == nil || name == frameLog
-            else { return }
-            unsafe frame.forEachRecord(from: 0) { index, record in
-                unsafe lines.recordLine(
-                    log: name == nil ? frameLog : nil, offset: frame.header.firstOffset + index,
-                    timestamp: frame.header.timestamp, record: record)
-                Self.flush(&lines, ifFrom: outputBytes, output)
-                return true
-            }
-        }
-        return name == nil || logs.byID.values.contains { $0.name == name }
+    /// What a line is about.
+    public enum Content {
+        /// Each record, as `GET /v1/logs/{log}/records` gives it.
+        case records
+        /// Each frame: where it lies, and what it says.
+        case frames
     }
 
-    /// Gives each frame as a line of JSON; with `name` only those of that log. Returns and throws as `records`.
-    public static func frames(
-        _ log: OfflineLog, of name: [UInt8]?, _ output: ([UInt8]) -> Void
-    ) throws(WriteAheadLogError) -> Bool {
-        var logs = OfflineLogs()
-        var lines = JSONWriter()
-        defer { Self.flush(&lines, ifFrom: 1, output) }
-        _ = try log.forEachFrame { (frame, batch, position, file) throws(WriteAheadLogError) in
-            try logs.take(frame, at: position, in: file)
-            let frameLog = logs.byID[frame.header.logID]?.name
-            guard name == nil || name == frameLog else { return }
-            lines.frame(frame.header, of: frameLog, batch: batch.number, at: position)
-            Self.flush(&lines, ifFrom: outputBytes, output)
-        }
-        return name == nil || logs.byID.values.contains { $0.name == name }
+    private let content: Content
+    private let name: [UInt8]?
+    private let output: ([UInt8]) -> Void
+    private let report: (String) -> Void
+    private var lines = JSONWriter()
+    /// Whether a log of the name is there.
+    public private(set) var isThere = false
+    /// Whether nothing was damaged or missing.
+    public private(set) var isWhole = false
+
+    /// Prints a line of JSON for each, in the order in which they were written; with `name` only those of that log, else
+    /// those of all logs, each with its log's name.
+    public init(
+        _ log: OfflineLog, _ content: Content, of name: [UInt8]?, _ output: @escaping ([UInt8]) -> Void,
+        report: @escaping (String) -> Void = { _ in }
+    ) throws(WriteAheadLogError) {
+        self.content = content
+        self.name = name
+        self.output = output
+        self.report = report
+        var scan = OfflineScan(log, self)
+        defer { flush(ifFrom: 1) }
+        try scan.run()
+        isThere = name == nil || scan.logs.byID.values.contains { $0.name == name }
+        isWhole = scan.damageCount == 0 && scan.lossCount == 0
     }
 
-    private static func flush(_ lines: inout JSONWriter, ifFrom bytesMin: Int, _ output: ([UInt8]) -> Void) {
+    private func flush(ifFrom bytesMin: Int) {
         guard lines.bytes.count >= bytesMin else { return }
         output(lines.bytes)
         lines.removeAll()
     }
+}
+
+extension LogDump: OfflineScanVisitor {
+    func keep(_ frame: FrameView, _ place: FramePlace, log: [UInt8]?) {
+        guard name == nil || name == log else { return }
+        switch content {
+        case .frames: lines.frame(frame.header, of: log, batch: place.batch, at: place.position)
+        case .records:
+            guard frame.header.kind == .append else { return }
+            unsafe frame.forEachRecord(from: 0) { index, record in
+                unsafe lines.recordLine(
+                    log: name == nil ? log : nil, offset: frame.header.firstOffset + index,
+                    timestamp: frame.header.timestamp, record: record)
+                flush(ifFrom: Self.outputBytes)
+                return true
+            }
+        }
+        flush(ifFrom: Self.outputBytes)
+    }
+
+    func damage(_ damage: Damage) { report("damage: \(damage)") }
+    func loss(_ loss: Loss) { report("missing: \(loss)") }
 }
 
 extension JSONWriter {

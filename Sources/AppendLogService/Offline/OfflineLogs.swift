@@ -1,75 +1,182 @@
 import LogFormat
+import LogStore
 import WriteAheadLog
 
-/// The logs that the frames of a data directory speak of, followed frame by frame. Frames that contradict the ones
-/// before them are damage, although their checksums are right.
+/// The logs that the frames of a data directory speak of, followed frame by frame, over what is missing between them.
 public struct OfflineLogs {
     /// One log.
     public struct Log: Equatable, Sendable {
         public let name: [UInt8]
         /// The offset that the next record would get.
         public fileprivate(set) var next = RecordOffset.zero
-        /// Bytes of its records.
+        /// Records that are there, and their bytes.
+        public fileprivate(set) var recordCount: UInt64 = 0
         public fileprivate(set) var bytes: UInt64 = 0
+        /// As far as damaged frames at its end say that it went.
+        fileprivate var hinted = RecordOffset.zero
+        /// Records below were gone by intent.
+        fileprivate var first = RecordOffset.zero
+    }
+
+    /// What has to stand before a frame, so that what follows it makes sense.
+    public enum Insertion: Equatable, Sendable {
+        /// The frame that made the log is gone. `isNameKnown`: a checkpoint still has its name.
+        case create(LogID, name: [UInt8], created: Timestamp, isNameKnown: Bool)
+        case lost(LogID, Range<RecordOffset>)
+    }
+
+    /// What became of a frame.
+    public struct Taking: Equatable, Sendable {
+        public var insertions: [Insertion] = []
+        /// It contradicts the frames before it and cannot be kept.
+        public var refusal: String?
+        /// It is kept, and is not as it should be.
+        public var complaint: String?
     }
 
     public private(set) var byID: [LogID: Log] = [:]
-    private var lastTimestamp = Timestamp.zero
+    /// The id of the next log, as far as is known.
+    public private(set) var nextID = LogID(rawValue: 1)
+    public private(set) var lastTimestamp = Timestamp.zero
+    /// Bytes of frames of which nothing is known.
+    public private(set) var unknownBytes = 0
+    private var names: Set<[UInt8]> = []
+    /// What the newest checkpoint says.
+    private var summed: [LogID: CheckpointReader.Log] = [:]
 
     public init() {}
 
-    /// Takes a frame that begins at `position` of `file`.
-    public mutating func take(_ frame: FrameView, at position: Position, in file: String) throws(WriteAheadLogError) {
+    /// `checkpoint` is the payload of the newest whole one: truth for what segments said that are not there any more.
+    /// Throws a `FormatError` where it makes no sense.
+    public init(checkpoint: [UInt8]) throws(FormatError) {
+        let result: Result<Void, FormatError> = unsafe checkpoint.withUnsafeBytes { bytes in
+            do throws(FormatError) {
+                var reader = unsafe try CheckpointReader(bytes)
+                nextID = reader.nextID
+                while let log = try reader.next() {
+                    summed[log.id] = log
+                    names.insert(log.name)
+                }
+                return .success(())
+            } catch { return .failure(error) }
+        }
+        try result.get()
+    }
+
+    /// Takes a frame. Throws for a kind that this version does not know what to do with.
+    public mutating func take(_ frame: FrameView, _ place: FramePlace) throws(WriteAheadLogError) -> Taking {
         let header = frame.header
-        func damage(_ cause: String) -> WriteAheadLogError {
-            .damaged(Damage(file: file, position: position, cause: cause))
-        }
+        var taking: Taking
         switch header.kind {
-        case .create:
-            guard let name = unsafe frame.fields.value(of: .logName).map({ unsafe Array($0) }) else {
-                throw damage("a log is made without a name")
-            }
-            guard byID[header.logID] == nil else { throw damage("log \(header.logID) is made twice") }
-            byID[header.logID] = Log(name: name)
+        case .create: taking = takeCreate(frame)
         case .append:
-            guard let log = byID[header.logID] else {
-                throw damage("records of log \(header.logID), which is not there")
+            taking = takeRecords(header, header.firstOffset..<header.firstOffset + Int(header.recordCount))
+            if taking.refusal == nil {
+                byID[header.logID]?.bytes += UInt64(header.payloadBytes)
+                byID[header.logID]?.recordCount += UInt64(header.recordCount)
             }
-            guard header.firstOffset == log.next else {
-                throw damage("records of log \(header.logID) begin at \(header.firstOffset), not at \(log.next)")
+        case .lost:
+            guard let lost = frame.lostRecords else {
+                return Taking(refusal: "a frame about lost records makes no sense")
             }
-            byID[header.logID]?.next = log.next + Int(header.recordCount)
-            byID[header.logID]?.bytes += UInt64(header.payloadBytes)
-        case .seal, .epoch: return
+            if lost.isEmpty {
+                nextID = max(nextID, header.logID.next)
+                return Taking()
+            }
+            taking = takeRecords(header, lost)
+        case .seal, .epoch: return Taking()
         case .configure, .close, .delete, .trim, .moved:
-            throw .unsupported(file: file, what: "a frame of kind \(header.kind) at position \(position)")
+            throw .unsupported(file: place.file, what: "a frame of kind \(header.kind) at position \(place.position)")
         }
-        guard header.timestamp >= lastTimestamp else { throw damage("a timestamp lies before the last one") }
-        lastTimestamp = header.timestamp
-    }
-}
-
-extension OfflineLog {
-    /// Calls `visit` with each frame of the log, in order, with its position and its file.
-    public func forEachFrame(
-        _ visit: (
-            _ frame: FrameView, _ batch: BatchHeader, _ position: Position, _ file: String
-        ) throws(WriteAheadLogError) -> Void
-    ) throws(WriteAheadLogError) -> OfflineTail {
-        try walk { (batch, position, file) throws(WriteAheadLogError) in
-            var offset = batch.nextFrameOffset
-            while let frame = try Self.nextFrame(of: &batch, position + offset, file) {
-                try visit(frame, batch.header, position + offset, file)
-                offset = batch.nextFrameOffset
-            }
+        guard taking.refusal == nil else { return taking }
+        // A repair gives a log its old time of making again.
+        if header.kind == .append, header.timestamp < lastTimestamp {
+            taking.complaint = "a timestamp lies before the last one"
         }
+        lastTimestamp = max(lastTimestamp, header.timestamp)
+        return taking
     }
 
-    private static func nextFrame(
-        of batch: inout BatchView, _ position: Position, _ file: String
-    ) throws(WriteAheadLogError) -> FrameView? {
-        do throws(FormatError) { return try batch.nextFrame() } catch {
-            throw .damaged(Damage(file: file, position: position, cause: error.description))
+    private mutating func takeCreate(_ frame: FrameView) -> Taking {
+        let id = frame.header.logID
+        guard let value = unsafe frame.fields.value(of: .logName), unsafe LogName.isValid(value) else {
+            return Taking(refusal: "a log is made without a name")
         }
+        let name = unsafe Array(value)
+        guard byID[id] == nil else { return Taking(refusal: "log \(id) is made twice") }
+        guard !names.contains(name) || summed[id]?.name == name else {
+            return Taking(refusal: "log \(id) is made with the name of another one")
+        }
+        names.insert(name)
+        byID[id] = Log(name: name)
+        nextID = max(nextID, id.next)
+        return Taking()
+    }
+
+    private mutating func takeRecords(_ header: FrameHeader, _ records: Range<RecordOffset>) -> Taking {
+        let id = header.logID
+        var taking = Taking()
+        let log: Log
+        if let known = byID[id] {
+            log = known
+        } else {
+            let (made, insertion) = make(id, at: header.timestamp)
+            log = made
+            taking.insertions.append(insertion)
+        }
+        guard records.lowerBound >= log.next else {
+            return Taking(
+                refusal: "records of log \(id) begin at \(records.lowerBound), where \(log.next) comes next")
+        }
+        if records.lowerBound > log.next { taking.insertions.append(.lost(id, log.next..<records.lowerBound)) }
+        byID[id]?.next = records.upperBound
+        return taking
+    }
+
+    /// A log whose making is gone gets the name that a checkpoint knows, or one that says what happened.
+    private mutating func make(_ id: LogID, at timestamp: Timestamp) -> (Log, Insertion) {
+        let known = summed[id]
+        var name = known?.name ?? Array("name-lost-\(id)".utf8)
+        while known == nil && names.contains(name) { name += Array("-".utf8) }
+        names.insert(name)
+        var log = Log(name: name)
+        log.first = known?.first ?? .zero
+        byID[id] = log
+        nextID = max(nextID, id.next)
+        return (log, .create(id, name: name, created: known?.created ?? timestamp, isNameKnown: known != nil))
+    }
+
+    /// Takes what a damaged frame's header says, if it fits what is known.
+    public mutating func take(hint header: FrameHeader?, byteCount: Int) {
+        guard let header, header.kind == .append, let log = byID[header.logID],
+            header.firstOffset == max(log.next, log.hinted)
+        else { return takeUnknown(byteCount) }
+        byID[header.logID]?.hinted = header.firstOffset + Int(header.recordCount)
+    }
+
+    public mutating func takeUnknown(_ bytes: Int) { unknownBytes += bytes }
+
+    /// Whether records that were below the first one of their log are spoken of: they were not lost.
+    public func isTrimmed(_ id: LogID, _ records: Range<RecordOffset>) -> Bool {
+        guard let log = byID[id] else { return false }
+        return records.lowerBound == .zero && records.upperBound <= log.first
+    }
+
+    /// All frames were given: what the checkpoint, and damaged frames, say beyond them.
+    public mutating func settle() -> [Insertion] {
+        var insertions: [Insertion] = []
+        for log in summed.values.sorted(by: { $0.id < $1.id }) {
+            if byID[log.id] == nil { insertions.append(make(log.id, at: lastTimestamp).1) }
+            let hinted = byID[log.id]?.hinted ?? .zero
+            byID[log.id]?.hinted = max(hinted, log.next)
+        }
+        for (id, log) in byID.sorted(by: { $0.key < $1.key }) where log.hinted > log.next {
+            insertions.append(.lost(id, log.next..<log.hinted))
+            byID[id]?.next = log.hinted
+        }
+        // As many logs as unknown bytes could have made: an id is never given again.
+        let frameBytesMin = FrameHeader.frameBytes(fieldsBytes: 8, recordCount: 0, payloadBytes: 0)
+        nextID = LogID(rawValue: nextID.rawValue + UInt64(unknownBytes / frameBytesMin))
+        return insertions
     }
 }

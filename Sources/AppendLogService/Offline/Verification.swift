@@ -1,8 +1,9 @@
 import LogFormat
+import LogStore
 import WriteAheadLog
 
-/// What `appendlog verify` found in a data directory without damage.
-public struct Verification: Equatable, Sendable {
+/// What `appendlog verify` found in a data directory.
+public struct Verification: Sendable {
     public private(set) var segmentCount = 0
     public private(set) var batchCount = 0
     public private(set) var frameCount = 0
@@ -10,51 +11,55 @@ public struct Verification: Equatable, Sendable {
     /// Bytes of the records.
     public private(set) var recordBytes: UInt64 = 0
     public private(set) var logCount = 0
-    public private(set) var tail: OfflineTail
-    public private(set) var wholeCheckpoints: [String] = []
-    public private(set) var unreadableCheckpoints: [String] = []
+    public private(set) var tail = OfflineTail()
+    public private(set) var checkpointCount = 0
+    public private(set) var damageCount = 0
+    public private(set) var lossCount = 0
 
-    /// Reads everything. Throws `damaged` with file and position at the first damage.
-    public init(_ log: OfflineLog) throws(WriteAheadLogError) {
-        var batches: Set<BatchNumber> = []
-        var logs = OfflineLogs()
-        var frameCount = 0
-        tail = try log.forEachFrame { (frame, batch, position, file) throws(WriteAheadLogError) in
-            try logs.take(frame, at: position, in: file)
-            batches.insert(batch.number)
-            frameCount += 1
-        }
-        self.frameCount = frameCount
+    /// Reads everything and gives each damage, and what is missing for it, to `report` as a line.
+    public init(_ log: OfflineLog, _ report: @escaping (String) -> Void = { _ in }) throws(WriteAheadLogError) {
+        let reporter = Reporter(report)
+        var scan = OfflineScan(log, reporter)
+        try scan.run()
+        tail = scan.tail
         segmentCount = log.segments.count
-        batchCount = batches.count
-        logCount = logs.byID.count
-        recordCount = logs.byID.values.reduce(0) { $0 + $1.next.rawValue }
-        recordBytes = logs.byID.values.reduce(0) { $0 + $1.bytes }
-        for checkpoint in try log.checkpoints() {
-            if checkpoint.isWhole {
-                wholeCheckpoints.append(checkpoint.name)
-            } else {
-                unreadableCheckpoints.append(checkpoint.name)
-            }
-        }
+        batchCount = tail.batchCount
+        frameCount = scan.frameCount
+        logCount = scan.logs.byID.count
+        recordCount = scan.logs.byID.values.reduce(0) { $0 + $1.recordCount }
+        recordBytes = scan.logs.byID.values.reduce(0) { $0 + $1.bytes }
+        checkpointCount = log.checkpoints.count { $0.payload != nil }
+        damageCount = scan.damageCount
+        lossCount = scan.lossCount
     }
+
+    public var isWhole: Bool { damageCount == 0 && lossCount == 0 }
 
     /// A few lines for a person.
     public var summary: String {
         var lines = [
             "segments     \(segmentCount)", "batches      \(batchCount)", "frames       \(frameCount)",
             "logs         \(logCount)", "records      \(recordCount)", "record bytes \(recordBytes)",
-            "checkpoints  \(wholeCheckpoints.count) whole, \(unreadableCheckpoints.count) unreadable",
+            "checkpoints  \(checkpointCount)",
         ]
-        for name in unreadableCheckpoints {
-            lines.append("  unreadable: \(name) (not needed: the log itself is whole)")
-        }
         lines.append(
             tail.tornBytes == 0
                 ? "tail         whole, at position \(tail.position)"
                 : "tail         at position \(tail.position), followed by \(tail.tornBytes) bytes of a batch that was "
                     + "never acknowledged; the next start cuts them")
-        lines.append("no damage")
+        lines.append(
+            isWhole ? "no damage" : "damage       \(damageCount) places; \(lossCount) losses")
         return lines.joined(separator: "\n") + "\n"
     }
+}
+
+/// Gives damage and losses on as lines.
+final class Reporter: OfflineScanVisitor {
+    private let report: (String) -> Void
+
+    init(_ report: @escaping (String) -> Void) { self.report = report }
+
+    func keep(_ frame: FrameView, _ place: FramePlace, log: [UInt8]?) {}
+    func damage(_ damage: Damage) { report("damage: \(damage)") }
+    func loss(_ loss: Loss) { report("missing: \(loss)") }
 }

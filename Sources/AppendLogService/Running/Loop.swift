@@ -15,7 +15,7 @@ final class Loop {
         case drained
         /// The deadline passed with records that are not durable.
         case uncommitted(records: Int)
-        case poisoned
+        case poisoned(PoisonCause)
     }
 
     /// What wakes the loop beside the disk.
@@ -36,14 +36,17 @@ final class Loop {
     /// Set once the server is being stopped.
     private var deadline: Int64?
 
-    /// Opens the store and listens. `drainDescriptor` is an eventfd that becomes readable when the server is to stop.
+    /// Opens the store and listens; where the address or the limits are refused the store is left alone. `drainDescriptor` is an eventfd that becomes readable when the server is to stop.
     init(_ configuration: ServerConfiguration, drainDescriptor: Int32, _ logger: Logger) throws {
         self.logger = logger
         self.drainDescriptor = drainDescriptor
         drainMicroseconds = Int64(configuration.drainDeadlineSeconds) * 1_000_000
+        try configuration.http.check()
+        let socket = try ListeningSocket(address: configuration.listen)
         store = try LogStore.open(configuration.store)
         service = Service(store, configuration.appendLimits, logger)
-        frontEnd = try HTTPFrontEnd(address: configuration.listen, limits: configuration.http, handler: service)
+        frontEnd = try HTTPFrontEnd(
+            socket: socket, address: configuration.listen, limits: configuration.http, handler: service)
         service.frontEnd = frontEnd
         store.wal.watch(frontEnd.epollDescriptor, source: Source.frontEnd)
         store.wal.watch(drainDescriptor, source: Source.drain)
@@ -129,7 +132,7 @@ final class Loop {
         frontEnd.resumeWaiting()
         frontEnd.run(nowMicroseconds: UInt64(clock.monotonicMicroseconds))
         frontEnd.stop()
-        if store.wal.poisonCause != nil { return .poisoned }
+        if let cause = store.wal.poisonCause { return .poisoned(cause) }
         return isDurable ? .drained : .uncommitted(records: pending.staged.records + pending.inFlight.records)
     }
 }

@@ -20,10 +20,11 @@ public enum Server {
             logger.error("\(error)")
             exit(1)
         }
-        let bounded = boundedByDescriptors(configuration, logger)
+        guard let bounded = boundedByDescriptors(configuration, logger) else { exit(1) }
         _ = startThread {
             unsafe clinux_name_thread("loop")
-            exit(serve(bounded, drainDescriptor: drainDescriptor, logger))
+            serve(bounded, asked: configuration, drainDescriptor: drainDescriptor, logger)
+            exit(0)
         }
         signals.wait()
         signalEvent(drainDescriptor)
@@ -32,26 +33,37 @@ public enum Server {
         _exit(130)
     }
 
-    /// On the loop's thread: from the opened store to the exit status.
-    private static func serve(_ configuration: ServerConfiguration, drainDescriptor: Int32, _ logger: Logger) -> Int32 {
+    /// On the loop's thread: returns when everything is drained, and ends the process if it comes to something else.
+    /// Only a store that was drained is taken apart: of a disk that failed or stalls, nobody knows when it lets go of its
+    /// threads and buffers.
+    private static func serve(
+        _ configuration: ServerConfiguration, asked: ServerConfiguration, drainDescriptor: Int32, _ logger: Logger
+    ) {
         let loop: Loop
         do { loop = try Loop(configuration, drainDescriptor: drainDescriptor, logger) } catch {
             logger.error("\(error)")
-            return 1
+            exit(1)
         }
         announce(loop, configuration, logger)
+        if configuration.http.connectionsMax < asked.http.connectionsMax {
+            logger.warning(
+                "fewer connections are served than --connections-max says: the limit of open files is low (ulimit -Hn)",
+                metadata: ["connections_max": "\(configuration.http.connectionsMax)"])
+        }
         switch loop.run() {
         case .drained:
             logger.info("stopped")
-            return 0
         case .uncommitted(let records):
             logger.error(
                 "stopped at the deadline with records that are not durable and were not acknowledged",
                 metadata: ["records": "\(records)"])
-            return 1
-        case .poisoned:
+            exit(1)
+        case .poisoned(.engine):
+            logger.error("stopped as the kernel refuses io_uring: start with --engine syscalls, or allow it for good")
+            exit(1)
+        case .poisoned(.write), .poisoned(.sync):
             logger.error("stopped after a failed write: find out what is wrong with the disk before the next start")
-            return 1
+            exit(1)
         }
     }
 
@@ -87,14 +99,19 @@ public enum Server {
         }
     }
 
-    /// No more connections than the process may have descriptors for.
+    /// No more connections than the process may have descriptors for; nil, with a message, if that leaves none.
     private static func boundedByDescriptors(_ configuration: ServerConfiguration, _ logger: Logger)
-        -> ServerConfiguration
+        -> ServerConfiguration?
     {
         var bounded = configuration
         let limit = Int(clamping: clinux_raise_descriptor_limit())
-        let available = max(1, limit - ServiceLimits.reservedDescriptors - configuration.http.connectionsRefusedMax)
-        bounded.http.connectionsMax = min(configuration.http.connectionsMax, available)
+        let reserved = ServiceLimits.reservedDescriptors + configuration.http.connectionsRefusedMax
+        guard limit > reserved else {
+            logger.error(
+                "\(limit) open files are too few, at least \(reserved + 1) are needed: raise the limit (ulimit -Hn)")
+            return nil
+        }
+        bounded.http.connectionsMax = min(configuration.http.connectionsMax, limit - reserved)
         return bounded
     }
 }

@@ -63,6 +63,16 @@ public struct BatchBuilder {
         return byteCount
     }
 
+    /// Adds a frame of another batch, byte for byte: a frame says nothing about the batch that it is in. Traps if it does
+    /// not fit, or if the batch is sealed.
+    public mutating func addFrame(copying frame: FrameView) {
+        precondition(!isSealed, "a sealed batch takes no frames")
+        unsafe precondition(fits(frameBytes: frame.bytes.count), "the frame does not fit the batch")
+        unsafe (storage + byteCount).copyMemory(from: frame.bytes.baseAddress!, byteCount: frame.bytes.count)
+        byteCount += unsafe frame.bytes.count
+        frameCount += 1
+    }
+
     /// Writes the batch header and zeroes from the last frame to the next block. What has to be written to disk are the
     /// first `paddedBytes(blockBytes:)` bytes of the storage. Traps on a batch without frames.
     public mutating func seal(

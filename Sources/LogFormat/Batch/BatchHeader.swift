@@ -7,7 +7,8 @@ public struct BatchHeader: Equatable, Sendable {
     /// Bytes that the header takes on disk.
     public static let byteCount = 64
 
-    static let magic = UInt32(littleEndianBytes: "BTCH")
+    /// The first four bytes, "BTCH".
+    public static let magic = UInt32(littleEndianBytes: "BTCH")
 
     /// Header and frames, without the zeros that fill the last block. A multiple of 8.
     public var byteCount: UInt32

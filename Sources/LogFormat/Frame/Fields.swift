@@ -14,6 +14,8 @@ public enum FieldKind: UInt16, CaseIterable, Sendable {
     case logName
     /// The configuration of the log.
     case configuration
+    /// How many records a frame of the kind `lost` stands for: u64.
+    case count
 }
 
 /// The layout of a field: u16 type, u16 value bytes, value, zeros to a multiple of 8.

@@ -18,6 +18,9 @@ public enum FrameKind: UInt8, CaseIterable, Sendable {
     case seal
     /// A recovery began a new epoch.
     case epoch
+    /// Records that a repair could not keep: as many as the field `count` says, from `firstOffset` on. With the id of a
+    /// log that is not there: that log was lost whole, and its id is not given again.
+    case lost
 }
 
 /// The first 48 bytes of a frame.

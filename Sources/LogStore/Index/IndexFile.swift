@@ -56,6 +56,16 @@ struct IndexFile {
         return (bytes, rows)
     }
 
+    /// As the other one, from the bytes of a file.
+    static func rows(contents: [UInt8], storeID: StoreID, segment: Position) throws(FormatError) -> [Row] {
+        let result: Result<[Row], FormatError> = unsafe contents.withUnsafeBytes { buffer in
+            do throws(FormatError) {
+                return .success(unsafe try rows(decoding: buffer, storeID: storeID, segment: segment))
+            } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+
     /// The table of a whole index file of this store and segment; throws a `FormatError` for anything else.
     static func rows(
         decoding bytes: UnsafeRawBufferPointer, storeID: StoreID, segment: Position

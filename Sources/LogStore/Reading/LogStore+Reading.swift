@@ -26,6 +26,8 @@ extension LogStore {
             case .enough: return .finished
             case .needs(let position, let bytes): return fetchData(read, at: position, bytes: bytes)
             case .damaged(let position): return .damaged(position: position)
+            // What lies before the lost ones is given first.
+            case .lost(let next): return read.next > read.from ? .finished : .lost(next: next)
             }
         }
         return .finished
@@ -37,6 +39,7 @@ extension LogStore {
             preconditionFailure("a disk read ended that nobody waits for")
         }
         wal.endRead(read.descriptor)
+        if result == readGivenUp { read.giveUpBuffer() }
         defer { read.fetch = .none }
         switch read.fetch {
         case .none: preconditionFailure("a disk read ended that the read did not begin")

@@ -9,6 +9,8 @@ enum ScanStep: Equatable {
     /// So many bytes from this position on must come from the disk.
     case needs(Position, bytes: Int)
     case damaged(Position)
+    /// The next record was lost; the log goes on here.
+    case lost(next: RecordOffset)
 }
 
 extension LogStore {
@@ -43,6 +45,15 @@ extension LogStore {
         guard let header = unsafe try? FrameHeader(decoding: head) else { return .damaged(position) }
         let byteCount = Int(header.byteCount)
         guard byteCount <= batchEnd - position else { return .damaged(position) }
+        if header.kind == .lost, header.logID == table[read.log].id {
+            guard let bytes = unsafe bytes(read, at: position, count: byteCount) else {
+                return .needs(position, bytes: byteCount)
+            }
+            guard let frame = unsafe try? FrameView(checking: bytes), let lost = frame.lostRecords else {
+                return .damaged(position)
+            }
+            if lost.contains(read.next) { return .lost(next: lost.upperBound) }
+        }
         let end = header.firstOffset + Int(header.recordCount)
         if header.kind == .append, header.logID == table[read.log].id, end > read.next {
             guard header.firstOffset <= read.next else { return .damaged(position) }

@@ -21,6 +21,8 @@ public enum ReadProgress: Equatable {
     /// A record that was acknowledged is not there as it was written, near this position.
     case damaged(position: Position)
     case failed(FileError)
+    /// The next record was lost by damage before a repair; the log goes on at `next`.
+    case lost(next: RecordOffset)
 }
 
 /// One read of a log's records from an offset to the durable tail at its beginning.
@@ -39,6 +41,8 @@ public final class RangeRead {
     }
 
     public let log: LogSlot
+    /// The offset that it began at.
+    let from: RecordOffset
     /// The offset behind the last record that the sink took.
     public internal(set) var next: RecordOffset
     /// The durable tail when the read began: it ends there.
@@ -63,11 +67,21 @@ public final class RangeRead {
 
     init(log: LogSlot, from: RecordOffset, tail: RecordOffset) {
         self.log = log
+        self.from = from
         self.next = from
         self.tail = tail
     }
 
-    deinit { unsafe free(buffer.baseAddress) }
+    deinit {
+        // While a disk read is under way the kernel may write into it: then it is the kernel's as long as the process lives.
+        if fetch == .none { unsafe free(buffer.baseAddress) }
+    }
+
+    /// Leaves the buffer to a disk read of which nothing more will be heard.
+    func giveUpBuffer() {
+        unsafe buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+        bufferBytes = 0
+    }
 
     /// Room for so many bytes; what was there is lost.
     func reserve(_ bytes: Int, alignment: Int) {

@@ -49,6 +49,16 @@ struct Checkpoint {
         self.payload = payload
     }
 
+    /// As the other one, from the bytes of a file.
+    init(contents: [UInt8]) throws(FormatError) {
+        let result: Result<Checkpoint, FormatError> = unsafe contents.withUnsafeBytes { buffer in
+            do throws(FormatError) { return .success(unsafe try Checkpoint(decoding: buffer)) } catch {
+                return .failure(error)
+            }
+        }
+        self = try result.get()
+    }
+
     /// Throws a `FormatError` for anything but a whole checkpoint of this version.
     init(decoding bytes: UnsafeRawBufferPointer) throws(FormatError) {
         guard bytes.count >= Self.headerBytes + 4 else {

@@ -1,7 +1,7 @@
 import Glibc
 import LogFormat
 
-/// The checkpoint files of a data directory: newest first wins, the last two are kept.
+/// The checkpoint files of a data directory: the newest whole one wins, the last two whole ones are kept.
 struct CheckpointDirectory: Sendable {
     let directory: DataDirectory
     let fileSystem: any FileSystem
@@ -14,7 +14,10 @@ struct CheckpointDirectory: Sendable {
                 try fileSystem.contents("\(directory.checkpointsPath)/\(name)")
             }
             do throws(FormatError) {
-                return (try decode(contents ?? []), ignored)
+                let checkpoint = try Checkpoint(contents: contents ?? [])
+                // A file under another's name must not pass for a newer one.
+                if DataDirectory.checkpointName(checkpoint.through) == name { return (checkpoint, ignored) }
+                ignored.append(name)
             } catch {
                 if case .unsupportedVersion = error {
                     throw .unsupported(file: "checkpoint/\(name)", what: error.description)
@@ -31,14 +34,26 @@ struct CheckpointDirectory: Sendable {
             .filter { $0.hasSuffix(".tmp") }.map { "\(directory.checkpointsPath)/\($0)" }
     }
 
-    /// Makes a checkpoint durable, then removes those older than the last two.
+    /// Makes a checkpoint durable, then removes those older than the last two that are whole. One that is not whole, or
+    /// cannot be read, takes no whole one's place.
     func write(_ checkpoint: Checkpoint) throws(FileError) {
         let name = DataDirectory.checkpointName(checkpoint.through)
         try fileSystem.replace(directory.checkpointsPath, name, with: checkpoint.encoded())
-        let all = try list()
-        for old in all.dropLast(WriteAheadLogLimits.checkpointCountKept) {
-            try fileSystem.remove("\(directory.checkpointsPath)/\(old)")
+        var wholeCount = 0
+        for old in try list().reversed() {
+            let isKept = wholeCount < WriteAheadLogLimits.checkpointCountKept
+            if !isKept { try fileSystem.remove("\(directory.checkpointsPath)/\(old)") }
+            if isKept && (old == name || isWhole(old)) { wholeCount += 1 }
         }
+    }
+
+    private func isWhole(_ name: String) -> Bool {
+        // Why it is not makes no difference here: a start says it.
+        guard
+            let bytes = (try? fileSystem.contents("\(directory.checkpointsPath)/\(name)")) ?? nil,
+            let checkpoint = try? Checkpoint(contents: bytes)
+        else { return false }
+        return DataDirectory.checkpointName(checkpoint.through) == name
     }
 
     private func names() throws(WriteAheadLogError) -> [String] {
@@ -47,14 +62,5 @@ struct CheckpointDirectory: Sendable {
 
     private func list() throws(FileError) -> [String] {
         try fileSystem.list(directory.checkpointsPath).filter { DataDirectory.number(of: $0, ending: ".ckpt") != nil }
-    }
-
-    private func decode(_ bytes: [UInt8]) throws(FormatError) -> Checkpoint {
-        let result: Result<Checkpoint, FormatError> = unsafe bytes.withUnsafeBytes { buffer in
-            do throws(FormatError) { return .success(unsafe try Checkpoint(decoding: buffer)) } catch {
-                return .failure(error)
-            }
-        }
-        return try result.get()
     }
 }

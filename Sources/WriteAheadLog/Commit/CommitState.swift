@@ -37,6 +37,8 @@ public struct CommitState: Equatable, Sendable {
         case written(Int32)
         /// The sync ended with 0 or a negative errno.
         case synced(Int32)
+        /// The engine failed as a whole: nothing more is heard of what is in flight.
+        case failed(PoisonCause)
     }
 
     /// What the owner must do now.
@@ -102,6 +104,7 @@ public struct CommitState: Equatable, Sendable {
             return .none
         case .written, .synced:
             preconditionFailure("a completion arrived with no batch in flight")
+        case .failed(let cause): return poison(cause)
         }
     }
 
@@ -110,6 +113,7 @@ public struct CommitState: Equatable, Sendable {
         case .turned: return .none
         case .submitted: preconditionFailure("a second batch was submitted while one is in flight")
         case .synced: preconditionFailure("the sync completed before the write it is linked to")
+        case .failed(let cause): return poison(cause)
         case .written(let result):
             guard result > 0 else { return poison(.write(errno: result == 0 ? noProgressErrno : -result)) }
             let now = written + Int(result)
@@ -129,6 +133,7 @@ public struct CommitState: Equatable, Sendable {
         case .turned: return .none
         case .submitted: preconditionFailure("a second batch was submitted while one is in flight")
         case .written: preconditionFailure("a write completed while only its sync was under way")
+        case .failed(let cause): return poison(cause)
         case .synced(let result):
             // A short write breaks the link: its sync is cancelled, and the rest of the batch brings its own.
             let cancelled = result == -cancelledErrno && written < total
@@ -140,7 +145,7 @@ public struct CommitState: Equatable, Sendable {
     private func handlePoisoned(_ event: Event) -> Action {
         switch event {
         case .submitted: preconditionFailure("a batch was submitted to a poisoned log")
-        case .turned, .written, .synced: .none
+        case .turned, .written, .synced, .failed: .none
         }
     }
 

@@ -4,11 +4,14 @@ import Glibc
 public enum PoisonCause: Equatable, Sendable, CustomStringConvertible {
     case write(errno: Int32)
     case sync(errno: Int32)
+    /// What carries writes to the kernel failed as a whole, as a sentence; what became of those under way is not known.
+    case engine(String)
 
     public var description: String {
         switch self {
         case .write(let code): "writing the write-ahead log failed: \(errnoSentence(code))"
         case .sync(let code): "syncing the write-ahead log failed: \(errnoSentence(code))"
+        case .engine(let text): "the engine of the write-ahead log failed: \(text)"
         }
     }
 }

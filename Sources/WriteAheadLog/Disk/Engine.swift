@@ -29,9 +29,13 @@ enum Engine {
                 registersBuffers: mayRegister(staging))
             return (device, report(.ioURing, "the kernel allows io_uring"))
         } catch {
-            if configuration.engine == .ioURing { throw .engine("io_uring was asked for and refused: \(error)") }
+            if configuration.engine == .ioURing { throw refused(error) }
             return (try syscalls(probe.mode), report(.syscalls, "io_uring is refused (\(error))"))
         }
+    }
+
+    static func refused(_ error: RingError) -> WriteAheadLogError {
+        .engine("io_uring was asked for and refused: \(error). Allow it, or start with --engine auto or syscalls")
     }
 
     private static func syscalls(_ mode: WriteMode) throws(WriteAheadLogError) -> SyscallDevice {

@@ -109,10 +109,22 @@ extension FileSystem {
     }
 
     /// Puts a small file in place so that after a crash either it or what was there before is found whole:
-    /// written under a temporary name, synced, renamed, and the directory synced.
+    /// written under a temporary name, synced, renamed, and the directory synced. Where that fails nothing of it stays.
     public func replace(_ directory: String, _ name: String, with bytes: [UInt8]) throws(FileError) {
         let temporary = "\(directory)/\(name).tmp"
-        let descriptor = try open(temporary, .write)
+        do throws(FileError) {
+            try writeWhole(temporary, bytes)
+            try rename(temporary, to: "\(directory)/\(name)")
+        } catch {
+            // Half of it must not hold the room that appends may be waiting for. The failure before is what counts.
+            do throws(FileError) { try remove(temporary) } catch {}
+            throw error
+        }
+        try synchronizeDirectory(directory)
+    }
+
+    private func writeWhole(_ path: String, _ bytes: [UInt8]) throws(FileError) {
+        let descriptor = try open(path, .write)
         defer { close(descriptor) }
         let result: Result<Void, FileError> = unsafe bytes.withUnsafeBytes { buffer in
             do throws(FileError) { return .success(unsafe try write(descriptor, buffer, at: 0)) } catch {
@@ -121,7 +133,5 @@ extension FileSystem {
         }
         try result.get()
         try synchronizeData(descriptor)
-        try rename(temporary, to: "\(directory)/\(name)")
-        try synchronizeDirectory(directory)
     }
 }

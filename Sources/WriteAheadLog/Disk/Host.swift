@@ -1,8 +1,11 @@
 import LogFormat
+import URing
 
 /// What a log takes from the machine besides files and clocks. A protocol, so that the simulator can stand in a machine
 /// of its own; it is asked at the opening only.
 protocol Host {
+    /// Refuses what cannot work here, before anything is made or changed.
+    func admit(_ configuration: WriteAheadLogConfiguration, _ directory: DataDirectory) throws(WriteAheadLogError)
     /// Keeps everybody else out of the directory; nil where nobody else can be.
     func lock(_ directory: DataDirectory) throws(WriteAheadLogError) -> DirectoryLock?
     func probe(
@@ -20,10 +23,19 @@ protocol Host {
     func newStoreID() -> StoreID
 }
 
+extension Host {
+    func admit(_ configuration: WriteAheadLogConfiguration, _ directory: DataDirectory) throws(WriteAheadLogError) {}
+}
+
 /// The kernel.
 struct KernelHost: Host {
     /// Stands between the log and its engine; changes nothing unless a test puts faults in.
     var decorate: (any LogDevice) -> any LogDevice = { $0 }
+
+    func admit(_ configuration: WriteAheadLogConfiguration, _ directory: DataDirectory) throws(WriteAheadLogError) {
+        try DiskProbe.admit(configuration, directory)
+        if configuration.engine == .ioURing, let denial = RingProbe.denialReason() { throw Engine.refused(denial) }
+    }
 
     func lock(_ directory: DataDirectory) throws(WriteAheadLogError) -> DirectoryLock? {
         try DirectoryLock(directory)
@@ -50,8 +62,5 @@ struct KernelHost: Host {
         }
     }
 
-    func newStoreID() -> StoreID {
-        var generator = SystemRandomNumberGenerator()
-        return .random(using: &generator)
-    }
+    func newStoreID() -> StoreID { .random() }
 }

@@ -8,6 +8,9 @@ public enum DeviceEvent: Equatable, Sendable {
     case read(number: UInt64, result: Int32)
     /// A watched descriptor has something to read.
     case readable(source: Int)
+    /// The device carries nothing to the disk any more, and nothing more is heard of what is under way: reported once.
+    /// Watched descriptors are still reported; reads end with `readGivenUp`.
+    case failed(PoisonCause)
 }
 
 /// The asynchronous side of a disk, and the one place where the loop sleeps.
@@ -16,7 +19,7 @@ public enum DeviceEvent: Equatable, Sendable {
 /// until its events have come.
 public protocol LogDevice: AnyObject {
     /// Makes this open file the target of the commit writes that follow; -1 lets go of the last one.
-    func target(_ descriptor: Int32) throws
+    func target(_ descriptor: Int32)
     /// Starts one commit write of the staging buffer with this index. In the direct mode one `.written` follows and
     /// says that the bytes are durable; in the buffered mode `.written`, then `.synced`.
     func write(_ bytes: UnsafeRawBufferPointer, stagingIndex: Int, at fileOffset: UInt64)
@@ -28,7 +31,18 @@ public protocol LogDevice: AnyObject {
     func submit()
     /// Hands over what was started, waits for an event or the time (nil: no limit, 0: not at all), adds the events.
     func wait(timeoutMicroseconds: Int64?, into events: inout [DeviceEvent])
+    /// Something that was handed over has not ended: the kernel may still use its buffer, whoever waits for it.
+    var isBusy: Bool { get }
 }
+
+extension LogDevice {
+    /// For a device that leaves buffers alone once nobody drives it.
+    public var isBusy: Bool { false }
+}
+
+/// The result of a read of which nothing more will be heard: its buffer belongs to the kernel for as long as the
+/// process lives. No read ends with this errno by itself, as none is linked to another request.
+public let readGivenUp = -cancelledErrno
 
 /// How the commit writes reach the disk.
 public enum WriteMode: String, Sendable {

@@ -23,15 +23,41 @@ struct DiskProbe {
         self.blockBytes = blockBytes
     }
 
+    /// Throws for a file system that is not safe, or not for what was asked for. Looks at the directory, or at the one
+    /// that it will be made in, and changes nothing.
+    static func admit(
+        _ configuration: WriteAheadLogConfiguration, _ directory: DataDirectory
+    ) throws(WriteAheadLogError) {
+        var kind = kind(of: directory.path)
+        if kind == -Int64(ENOENT) { kind = Self.kind(of: directory.parentPath) }
+        // What cannot be looked at cannot be made either: the making says so.
+        guard kind >= 0 else { return }
+        try check(kind, configuration, directory)
+    }
+
+    private static func kind(of path: String) -> Int64 {
+        unsafe path.withCString { unsafe clinux_file_system_type($0) }
+    }
+
+    private static func check(
+        _ kind: Int64, _ configuration: WriteAheadLogConfiguration, _ directory: DataDirectory
+    ) throws(WriteAheadLogError) {
+        if configuration.allowsUnsafeFileSystem { return }
+        if let name = unsafeKinds[kind] { throw .unsafeFileSystem(directory: directory.path, kind: name) }
+        guard configuration.mode != .direct || syncsDirectWrites.contains(kind) else {
+            throw .engine(
+                "direct I/O was asked for, and this file system is not known to sync direct writes: "
+                    + "leave the mode to be chosen, or insist with --allow-unsafe-filesystem")
+        }
+    }
+
     /// Throws for a file system that is not safe, and for a direct mode that was asked for and is refused.
     init(_ configuration: WriteAheadLogConfiguration, _ directory: DataDirectory) throws(WriteAheadLogError) {
-        let kind = unsafe directory.path.withCString { unsafe clinux_file_system_type($0) }
+        let kind = Self.kind(of: directory.path)
         guard kind >= 0 else {
             throw .file(FileError(operation: "statfs", path: directory.path, code: Int32(-kind)))
         }
-        if let name = Self.unsafeKinds[kind], !configuration.allowsUnsafeFileSystem {
-            throw .unsafeFileSystem(directory: directory.path, kind: name)
-        }
+        try Self.check(kind, configuration, directory)
         let direct = Self.tryDirect(directory)
         let isKnownToSync = Self.syncsDirectWrites.contains(kind)
         blockBytes = max(WriteAheadLogLimits.blockBytesMin, direct.alignmentBytes)
@@ -41,11 +67,6 @@ struct DiskProbe {
         case .direct:
             guard direct.errorCode == 0 else {
                 throw .engine("direct I/O was asked for and refused: \(errnoSentence(direct.errorCode))")
-            }
-            guard isKnownToSync || configuration.allowsUnsafeFileSystem else {
-                throw .engine(
-                    "direct I/O was asked for, and this file system is not known to sync direct writes: "
-                        + "leave the mode to be chosen, or insist with --allow-unsafe-filesystem")
             }
             (mode, reason) = (.direct, "direct I/O was asked for")
         case .auto where !isKnownToSync:
@@ -106,4 +127,7 @@ struct DirectoryLock: ~Copyable {
     }
 
     deinit { close(descriptor) }
+
+    /// Keeps everybody out for as long as the process lives.
+    consuming func giveUp() { discard self }
 }

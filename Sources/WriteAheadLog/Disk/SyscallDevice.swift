@@ -37,6 +37,8 @@ public final class SyscallDevice: LogDevice {
     /// The writer's and the reader's outcome descriptors first, then the watched ones in the order of `sources`.
     private var polled: [pollfd]
     private var sources: [Int] = []
+    /// Jobs whose outcome has not been taken.
+    private var jobCount = 0
 
     public init(mode: WriteMode) throws(FileError) {
         self.mode = mode
@@ -57,6 +59,7 @@ public final class SyscallDevice: LogDevice {
     }
 
     public func write(_ bytes: UnsafeRawBufferPointer, stagingIndex: Int, at fileOffset: UInt64) {
+        jobCount += 1
         writer.post(
             WriteJob(
                 descriptor: descriptor, address: UInt(bitPattern: bytes.baseAddress), byteCount: bytes.count,
@@ -66,6 +69,7 @@ public final class SyscallDevice: LogDevice {
     public func read(
         _ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at fileOffset: UInt64, number: UInt64
     ) {
+        jobCount += 1
         reader.post(
             ReadJob(
                 descriptor: descriptor, address: UInt(bitPattern: buffer.baseAddress), byteCount: buffer.count,
@@ -79,6 +83,8 @@ public final class SyscallDevice: LogDevice {
 
     public func submit() {}
 
+    public var isBusy: Bool { jobCount > 0 }
+
     public func wait(timeoutMicroseconds: Int64?, into events: inout [DeviceEvent]) {
         // Rounded up: a poll of 0 ms would spin through the last part of a wait.
         let milliseconds = timeoutMicroseconds.map { Int32(clamping: ($0 + 999) / 1000) } ?? -1
@@ -88,6 +94,7 @@ public final class SyscallDevice: LogDevice {
             case 0: takeWrites(into: &events)
             case 1:
                 for outcome in reader.takeOutcomes() {
+                    jobCount -= 1
                     events.append(.read(number: outcome.number, result: outcome.result))
                 }
             default: events.append(.readable(source: sources[index - 2]))
@@ -97,6 +104,7 @@ public final class SyscallDevice: LogDevice {
 
     private func takeWrites(into events: inout [DeviceEvent]) {
         for outcome in writer.takeOutcomes() {
+            jobCount -= 1
             events.append(.written(outcome.written))
             if mode == .buffered { events.append(.synced(outcome.synced)) }
         }

@@ -11,10 +11,13 @@ public protocol RecoveryVisitor: AnyObject {
     func begin(_ segment: Position) throws(WriteAheadLogError)
     /// A batch, in order, from the checkpoint's anchor on. What it says may be in the checkpoint already.
     func replay(_ batch: inout BatchView, at position: Position) throws(WriteAheadLogError)
+    /// Everything was given, and nothing has been changed yet: the last moment to refuse.
+    func finish() throws(WriteAheadLogError)
 }
 
 extension RecoveryVisitor {
     public func begin(_ segment: Position) throws(WriteAheadLogError) {}
+    public func finish() throws(WriteAheadLogError) {}
 }
 
 /// What a start found, for the first log line and the stats.
@@ -60,12 +63,14 @@ struct RecoveredLog {
 struct Recovery {
     let directory: DataDirectory
     let fileSystem: any FileSystem
+    /// Judges, and changes nothing: neither leftovers are removed nor a torn tail is cut.
+    var isReadOnly = false
 
     /// Returns nil for a directory in which no store has begun.
     func run(_ visitor: any RecoveryVisitor) throws(WriteAheadLogError) -> RecoveredLog? {
         let catalog = try SegmentCatalog(directory, fileSystem)
         let checkpoints = CheckpointDirectory(directory: directory, fileSystem: fileSystem)
-        for path in try catalog.leftovers + checkpoints.leftovers() {
+        for path in try catalog.leftovers + checkpoints.leftovers() where !isReadOnly {
             try accessing { () throws(FileError) in try fileSystem.remove(path) }
         }
         let (checkpoint, ignored) = try checkpoints.newest()
@@ -100,7 +105,9 @@ struct Recovery {
             report.batchesReplayed += 1
         }
         segments.append(segment(catalog, current))
-        try settleTail(walk, checkpoint, catalog, &report)
+        let torn = try walk.judgedTail(durableThrough: checkpoint?.through ?? .zero)
+        try visitor.finish()
+        try cut(torn, walk, catalog, &report)
         return RecoveredLog(
             storeID: first.header.storeID, segments: segments, spares: Array(catalog.files[(current.fileIndex + 1)...]),
             chain: walk.chain, report: report)
@@ -154,14 +161,14 @@ struct Recovery {
     }
 
     /// Cuts a torn tail.
-    private func settleTail(
-        _ walk: ChainWalk, _ checkpoint: Checkpoint?, _ catalog: SegmentCatalog, _ report: inout RecoveryReport
+    private func cut(
+        _ torn: [(fileIndex: Int, range: Range<Int>)], _ walk: ChainWalk, _ catalog: SegmentCatalog,
+        _ report: inout RecoveryReport
     ) throws(WriteAheadLogError) {
-        let torn = try walk.judgedTail(durableThrough: checkpoint?.through ?? .zero)
         guard !torn.isEmpty else { return }
         let cut = TornTail(directory: directory, fileSystem: fileSystem, epoch: walk.chain.epoch)
         for (fileIndex, range) in torn {
-            report.savedTo.append(try cut.remove(range, of: catalog.files[fileIndex]))
+            if !isReadOnly { report.savedTo.append(try cut.remove(range, of: catalog.files[fileIndex])) }
             report.tornBytes += range.count
         }
         report.tornPosition = walk.end

@@ -47,7 +47,8 @@ public enum WriteAheadLogError: Error, CustomStringConvertible {
                 + "choose a directory on a real disk, or insist with --allow-unsafe-filesystem"
         case .damaged(let damage):
             "the write-ahead log is damaged: \(damage). No segment and no checkpoint was changed. "
-                + "`appendlog verify DIR` checks it again, `appendlog dump DIR` prints the records before it; restore the file from a copy"
+                + "`appendlog verify DIR` lists all damage, `appendlog repair DIR` writes a copy of what is whole; "
+                + "or restore the file from a copy"
         case .unsupported(let file, let what):
             "\(file): \(what) Start the version that wrote it, or a newer one"
         case .configuration(let text): text

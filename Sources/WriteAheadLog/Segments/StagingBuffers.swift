@@ -10,6 +10,7 @@ struct StagingBuffers: ~Copyable {
     private let region: UnsafeMutableRawBufferPointer
     /// Bytes of one buffer: a whole number of blocks.
     let bufferBytes: Int
+    private var isGivenUp = false
 
     init(bufferBytes: Int, blockBytes: Int) {
         precondition(bufferBytes >= blockBytes && bufferBytes % blockBytes == 0)
@@ -24,7 +25,10 @@ struct StagingBuffers: ~Copyable {
         unsafe _ = memset(address!, 0, total)
     }
 
-    deinit { unsafe free(region.baseAddress) }
+    deinit { if !isGivenUp { unsafe free(region.baseAddress) } }
+
+    /// Leaves the memory to the kernel, which may still read from it, for as long as the process lives.
+    mutating func giveUp() { isGivenUp = true }
 
     /// One of the two buffers, by index 0 or 1.
     func buffer(_ index: Int) -> UnsafeMutableRawBufferPointer {

@@ -1,83 +1,148 @@
+import Glibc
 import LogFormat
 
 /// The write-ahead log of a data directory that no server has open, to be looked at and left as it is.
 ///
 /// It shares the directory's lock with other readers and keeps servers out until it goes.
 public final class OfflineLog {
-    public let directory: DataDirectory
-    /// The segments that are there, in order.
-    public let segments: [SegmentHeader]
-    private let fileSystem: any FileSystem
-    private let catalog: SegmentCatalog
-    private let lock: DirectoryLock
+    /// A checkpoint file.
+    public struct CheckpointFile {
+        /// Relative to the data directory.
+        public let name: String
+        /// What it says about the logs; nil if it is unreadable.
+        public let payload: [UInt8]?
+        /// Why it is unreadable.
+        public let cause: String?
+        let checkpoint: Checkpoint?
+    }
 
-    /// Throws where the directory is in use or unreadable, and `damaged` where its files contradict each other.
+    public let directory: DataDirectory
+    /// Oldest first.
+    public let checkpoints: [CheckpointFile]
+    public let fileSystem: any FileSystem
+    let catalog: OfflineCatalog
+    /// Of the file LOCK, locked against servers and shared with other readers.
+    private let lockDescriptor: Int32
+
+    /// Throws where the directory is not there, in use or unreadable, or a newer version wrote it.
     public init(path: String, fileSystem: any FileSystem = PosixFileSystem()) throws(WriteAheadLogError) {
         directory = DataDirectory(path: path)
         self.fileSystem = fileSystem
-        let lock = try DirectoryLock(directory, isShared: true)
-        catalog = try SegmentCatalog(directory, fileSystem)
-        segments = catalog.files.map(\.header)
-        self.lock = lock
+        try Self.require(directory, fileSystem)
+        let descriptor = try Self.lock(directory, fileSystem)
+        do throws(WriteAheadLogError) {
+            checkpoints = try Self.checkpoints(directory, fileSystem)
+            catalog = try OfflineCatalog(directory, fileSystem, checkpoints: checkpoints.compactMap(\.checkpoint))
+        } catch {
+            fileSystem.close(descriptor)
+            throw error
+        }
+        lockDescriptor = descriptor
     }
 
-    /// Follows the chain of batches from the first segment on, checking every checksum on the way, and judges its end as
-    /// a start would. `visit` gets each batch, its position, and the name of its file, relative to the directory.
-    ///
-    /// Throws `damaged` with the place where the chain breaks.
+    deinit { fileSystem.close(lockDescriptor) }
+
+    /// The segments that are there, in order.
+    public var segments: [SegmentHeader] { catalog.files.map(\.file.header) }
+
+    var newestCheckpoint: Checkpoint? { checkpoints.compactMap(\.checkpoint).max { $0.through < $1.through } }
+
+    /// Judges the directory as a start does, by the same code, changing nothing: throws what a start refuses with.
+    public func judge(_ visitor: any RecoveryVisitor) throws(WriteAheadLogError) -> RecoveryReport {
+        try Recovery(directory: directory, fileSystem: fileSystem, isReadOnly: true).run(visitor)?.report
+            ?? { () -> RecoveryReport in
+                var report = RecoveryReport()
+                report.isNewStore = true
+                return report
+            }()
+    }
+
+    /// Goes through all segments from the first to the last, over damage to the next whole batch, and gives `visit` what
+    /// is there. `salvagesTail`: whole frames of a torn last batch, which may never have been acknowledged, are given too.
     public func walk(
-        _ visit: (_ batch: inout BatchView, _ position: Position, _ file: String) throws(WriteAheadLogError) -> Void
+        salvagesTail: Bool = false, _ visit: @escaping (SalvageEvent) throws(WriteAheadLogError) -> Void
     ) throws(WriteAheadLogError) -> OfflineTail {
-        guard let first = catalog.files.first else {
-            return OfflineTail(position: .zero, lastBatch: .zero, tornBytes: 0)
-        }
-        guard first.header.position == .zero else {
-            throw .damaged(
-                Damage(
-                    file: "wal/\(first.name)", position: first.header.position,
-                    cause: "it is the first segment, and those before it are missing"))
-        }
-        var walk = try ChainWalk(catalog, fileSystem, fileIndex: 0, chain: .beginning)
-        while let (found, position) = try walk.next() {
-            var batch = found
-            try visit(&batch, position, "wal/\(catalog.files[walk.fileIndex].name)")
-        }
-        return try judgeTail(walk)
+        for damage in catalog.damages { try visit(.damage(damage)) }
+        var walk = SalvageWalk(self, salvagesTail: salvagesTail, visit)
+        return try walk.run()
     }
 
-    /// The checkpoint files: the name of each, relative to the directory, and whether it is whole.
-    public func checkpoints() throws(WriteAheadLogError) -> [(name: String, isWhole: Bool)] {
-        try checkpointFiles().map { ("checkpoint/\($0.name)", $0.checkpoint != nil) }
+    /// Names what a user has mistaken.
+    private static func require(
+        _ directory: DataDirectory, _ fileSystem: any FileSystem
+    ) throws(WriteAheadLogError) {
+        let names: [String]
+        do throws(FileError) { names = try fileSystem.list(directory.path) } catch {
+            guard error.code == ENOENT || error.code == ENOTDIR else { throw .file(error) }
+            throw .configuration("there is no directory \(directory.path)")
+        }
+        guard names.contains("wal") else {
+            throw .configuration("\(directory.path) is no data directory of appendlog: it has no directory wal")
+        }
     }
 
-    private func checkpointFiles() throws(WriteAheadLogError) -> [(name: String, checkpoint: Checkpoint?)] {
-        try accessing { () throws(FileError) in
-            var found: [(name: String, checkpoint: Checkpoint?)] = []
-            for name in try fileSystem.list(directory.checkpointsPath)
-            where DataDirectory.number(of: name, ending: ".ckpt") != nil {
-                let bytes = try fileSystem.contents("\(directory.checkpointsPath)/\(name)") ?? []
-                // Which way it is broken makes no difference: it is not used.
-                found.append((name, unsafe bytes.withUnsafeBytes { unsafe try? Checkpoint(decoding: $0) }))
+    /// Makes a lock file that is not there: a server would, too.
+    private static func lock(
+        _ directory: DataDirectory, _ fileSystem: any FileSystem
+    ) throws(WriteAheadLogError) -> Int32 {
+        let (descriptor, isLocked) = try accessing { () throws(FileError) in
+            let descriptor: Int32
+            do throws(FileError) { descriptor = try fileSystem.open(directory.lockPath, .read) } catch {
+                guard error.code == ENOENT else { throw error }
+                descriptor = try fileSystem.open(directory.lockPath, .write)
             }
-            return found
+            do throws(FileError) { return (descriptor, try fileSystem.lock(descriptor, isShared: true)) } catch {
+                fileSystem.close(descriptor)
+                throw error
+            }
         }
+        guard isLocked else {
+            fileSystem.close(descriptor)
+            throw .inUse(directory: directory.path)
+        }
+        return descriptor
     }
 
-    /// The same decision as recovery's, without cutting anything.
-    private func judgeTail(_ walk: ChainWalk) throws(WriteAheadLogError) -> OfflineTail {
-        let covered = try checkpointFiles().compactMap { $0.checkpoint?.through }.max() ?? .zero
-        let torn = try walk.judgedTail(durableThrough: covered)
-        return OfflineTail(
-            position: walk.end, lastBatch: walk.chain.number, tornBytes: torn.reduce(0) { $0 + $1.range.count })
+    private static func checkpoints(
+        _ directory: DataDirectory, _ fileSystem: any FileSystem
+    ) throws(WriteAheadLogError) -> [CheckpointFile] {
+        var found: [CheckpointFile] = []
+        let names: [String]
+        do throws(FileError) { names = try fileSystem.list(directory.checkpointsPath) } catch {
+            guard error.code == ENOENT else { throw .file(error) }
+            return []
+        }
+        for name in names {
+            guard let number = DataDirectory.number(of: name, ending: ".ckpt") else { continue }
+            let shown = "checkpoint/\(name)"
+            do throws(FormatError) {
+                let contents = readable("\(directory.checkpointsPath)/\(name)", fileSystem)
+                let checkpoint = try Checkpoint(contents: contents)
+                guard checkpoint.through.rawValue == number else {
+                    let cause =
+                        "it covers the batches up to \(checkpoint.through), not up to the one that it is named by"
+                    found.append(CheckpointFile(name: shown, payload: nil, cause: cause, checkpoint: nil))
+                    continue
+                }
+                found.append(
+                    CheckpointFile(name: shown, payload: checkpoint.payload, cause: nil, checkpoint: checkpoint))
+            } catch {
+                if case .unsupportedVersion = error { throw .unsupported(file: shown, what: error.description) }
+                found.append(
+                    CheckpointFile(name: shown, payload: nil, cause: error.description, checkpoint: nil))
+            }
+        }
+        return found
     }
-}
 
-/// Where the batches of a log that was walked end.
-public struct OfflineTail: Equatable, Sendable {
-    /// The position behind the last batch.
-    public let position: Position
-    /// The number of the last batch, 0 if there is none.
-    public let lastBatch: BatchNumber
-    /// Bytes behind it of a batch that was never acknowledged; the next start cuts them. 0 for a whole end.
-    public let tornBytes: Int
+    /// The contents of a file; one that the disk cannot read counts as empty, and so as damaged.
+    private static func readable(_ path: String, _ fileSystem: any FileSystem) -> [UInt8] {
+        do throws(FileError) { return try fileSystem.contents(path) ?? [] } catch { return [] }
+    }
+
+    /// The index file of a segment; nil if there is none.
+    public func index(of segment: Position) -> [UInt8]? {
+        let path = directory.indexPath(segment)
+        do throws(FileError) { return try fileSystem.contents(path) } catch { return [] }
+    }
 }

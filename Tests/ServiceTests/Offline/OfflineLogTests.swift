@@ -54,10 +54,13 @@ import WriteAheadLog
         #expect(store.close(deadlineMicroseconds: SystemClock().monotonicMicroseconds + 30_000_000))
     }
 
-    private func lines(_ dump: (([UInt8]) -> Void) throws -> Bool) throws -> (text: [String], isComplete: Bool) {
+    private func lines(
+        _ log: OfflineLog, _ content: LogDump.Content, of name: String? = nil
+    ) throws -> (text: [String], isThere: Bool) {
         var bytes: [UInt8] = []
-        let isComplete = try dump { bytes += $0 }
-        return (String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init), isComplete)
+        let dump = try LogDump(log, content, of: name.map { Array($0.utf8) }, { bytes += $0 })
+        #expect(dump.isWhole)
+        return (String(decoding: bytes, as: UTF8.self).split(separator: "\n").map(String.init), dump.isThere)
     }
 
     @Test func aWholeDirectoryIsCounted() throws {
@@ -75,25 +78,25 @@ import WriteAheadLog
         let directory = Directory()
         try fill(directory)
         let log = try OfflineLog(path: directory.path)
-        let all = try lines { try LogDump.records(log, of: nil, $0) }
-        #expect(all.isComplete && all.text.count == 4)
+        let all = try lines(log, .records)
+        #expect(all.isThere && all.text.count == 4)
         #expect(
             all.text[0].hasPrefix(#"{"log":"a","offset":0,"timestamp":"2"#) && all.text[0].hasSuffix(#""data":"one"}"#))
-        let ofA = try lines { try LogDump.records(log, of: Array("a".utf8), $0) }
-        #expect(ofA.isComplete && ofA.text.count == 3 && ofA.text.allSatisfy { $0.hasPrefix(#"{"offset":"#) })
-        let ofNone = try lines { try LogDump.records(log, of: Array("none".utf8), $0) }
-        #expect(!ofNone.isComplete && ofNone.text.isEmpty)
+        let ofA = try lines(log, .records, of: "a")
+        #expect(ofA.isThere && ofA.text.count == 3 && ofA.text.allSatisfy { $0.hasPrefix(#"{"offset":"#) })
+        let ofNone = try lines(log, .records, of: "none")
+        #expect(!ofNone.isThere && ofNone.text.isEmpty)
     }
 
     @Test func framesAreDumpedWithTheirPlaces() throws {
         let directory = Directory()
         try fill(directory)
         let log = try OfflineLog(path: directory.path)
-        let all = try lines { try LogDump.frames(log, of: nil, $0) }
+        let all = try lines(log, .frames)
         #expect(all.text.filter { $0.contains(#""kind":"create""#) }.count == 2)
         #expect(all.text.filter { $0.contains(#""kind":"append""#) }.count == 3)
         #expect(all.text.contains { $0.contains(#""kind":"epoch""#) })
-        let ofB = try lines { try LogDump.frames(log, of: Array("b".utf8), $0) }
+        let ofB = try lines(log, .frames, of: "b")
         #expect(ofB.text.count == 2 && ofB.text.allSatisfy { $0.contains(#""log":"b""#) })
     }
 
@@ -120,14 +123,10 @@ import WriteAheadLog
         byte ^= 1
         #expect(pwrite(descriptor, &byte, 1, 8_192 + 100) == 1)
         close(descriptor)
-        do {
-            _ = try Verification(OfflineLog(path: directory.path))
-            Issue.record("the damage was not found")
-        } catch {
-            guard case .damaged(let damage) = error else { throw error }
-            #expect(damage.position == Position(rawValue: 8_192))
-            #expect(damage.file == "wal/\(DataDirectory.segmentName(.zero))")
-        }
+        var lines: [String] = []
+        let found = try Verification(OfflineLog(path: directory.path)) { lines.append($0) }
+        #expect(found.damageCount == 1 && !found.isWhole)
+        #expect(lines[0].hasPrefix("damage: wal/\(DataDirectory.segmentName(.zero)) at position 8192: "))
     }
 }
 

@@ -24,6 +24,7 @@ enum CommitEvent: String, CaseIterable, Sendable {
     case submitted, submittedEmpty
     case writtenAll, writtenRest, writtenZero, writtenError, writtenBeyond
     case synced, syncCancelled, syncError
+    case engineFailed
 
     var value: CommitState.Event {
         switch self {
@@ -41,6 +42,7 @@ enum CommitEvent: String, CaseIterable, Sendable {
         case .synced: .synced(0)
         case .syncCancelled: .synced(-ECANCELED)
         case .syncError: .synced(-EIO)
+        case .engineFailed: .failed(.engine("it broke"))
         }
     }
 }
@@ -83,6 +85,7 @@ enum CommitTable {
 
     private static let noSpace = poison(.write(errno: ENOSPC))
     private static let noProgress = poison(.write(errno: EIO))
+    private static let broken = poison(.engine("it broke"))
     private static let whole = Phase.writing(written: 0, total: 8192)
     private static let rest = Phase.writing(written: 4096, total: 8192)
     private static let syncs = Phase.syncing(written: 8192, total: 8192)
@@ -94,54 +97,63 @@ enum CommitTable {
         stays(whole), .traps,
         .traps, .traps, .traps, .traps, .traps,
         .traps, .traps, .traps,
+        broken,
     ]
     private static let idleLingering: [CommitOutcome] = [
         stays(.idle), .does(.linger(microseconds: 300), .idle), .does(.seal, .idle), .does(.seal, .idle),
         stays(whole), .traps,
         .traps, .traps, .traps, .traps, .traps,
         .traps, .traps, .traps,
+        broken,
     ]
     private static let writingDirect: [CommitOutcome] = [
         stays(whole), stays(whole), stays(whole), stays(whole),
         .traps, .traps,
         .does(.publish, .idle), .does(.writeRest(from: 4096), rest), noProgress, noSpace, .traps,
         .traps, .traps, .traps,
+        broken,
     ]
     private static let writingBuffered: [CommitOutcome] = [
         stays(whole), stays(whole), stays(whole), stays(whole),
         .traps, .traps,
         stays(syncs), stays(syncsShort), noProgress, noSpace, .traps,
         .traps, .traps, .traps,
+        broken,
     ]
     private static let writingRestDirect: [CommitOutcome] = [
         stays(rest), stays(rest), stays(rest), stays(rest),
         .traps, .traps,
         .traps, .does(.publish, .idle), noProgress, noSpace, .traps,
         .traps, .traps, .traps,
+        broken,
     ]
     private static let writingRestBuffered: [CommitOutcome] = [
         stays(rest), stays(rest), stays(rest), stays(rest),
         .traps, .traps,
         .traps, stays(syncs), noProgress, noSpace, .traps,
         .traps, .traps, .traps,
+        broken,
     ]
     private static let syncing: [CommitOutcome] = [
         stays(syncs), stays(syncs), stays(syncs), stays(syncs),
         .traps, .traps,
         .traps, .traps, .traps, .traps, .traps,
         .does(.publish, .idle), poison(.sync(errno: ECANCELED)), poison(.sync(errno: EIO)),
+        broken,
     ]
     private static let syncingShort: [CommitOutcome] = [
         stays(syncsShort), stays(syncsShort), stays(syncsShort), stays(syncsShort),
         .traps, .traps,
         .traps, .traps, .traps, .traps, .traps,
         .does(.writeRest(from: 4096), rest), .does(.writeRest(from: 4096), rest), poison(.sync(errno: EIO)),
+        broken,
     ]
     private static let poisoned: [CommitOutcome] = [
         stays(dead), stays(dead), stays(dead), stays(dead),
         .traps, .traps,
         stays(dead), stays(dead), stays(dead), stays(dead), stays(dead),
         stays(dead), stays(dead), stays(dead),
+        stays(dead),
     ]
 }
 

@@ -36,7 +36,7 @@ struct DeviceTests {
             let device = try device(way, staging)
             let descriptor = try PosixFileSystem().open("\(directory.path)/file", .read)
             defer { PosixFileSystem().close(descriptor) }
-            try device.target(descriptor)
+            device.target(descriptor)
             device.write(UnsafeRawBufferPointer(staging), stagingIndex: 0, at: 0)
             #expect(completions(device, 2) == [.written(-EBADF), .synced(-ECANCELED)])
         }
@@ -49,7 +49,7 @@ struct DeviceTests {
             let device = try device(way, staging)
             let descriptor = try PosixFileSystem().open("/dev/null", .write)
             defer { PosixFileSystem().close(descriptor) }
-            try device.target(descriptor)
+            device.target(descriptor)
             device.write(UnsafeRawBufferPointer(staging), stagingIndex: 0, at: 0)
             #expect(completions(device, 2) == [.written(Int32(staging.count)), .synced(-EINVAL)])
         }
@@ -64,7 +64,7 @@ struct DeviceTests {
             for (name, first) in [("a", 0), ("b", 4), ("a", 8)] {
                 let descriptor = try files.open(
                     "\(directory.path)/\(name)", way.mode == .direct ? .writeDirect : .write)
-                try device.target(descriptor)
+                device.target(descriptor)
                 let part = UnsafeRawBufferPointer(rebasing: staging[first * 4096..<(first + 2) * 4096])
                 device.write(part, stagingIndex: 0, at: UInt64(first * 4096))
                 let expected: [DeviceEvent] = way.mode == .direct ? [.written(8192)] : [.written(8192), .synced(0)]
@@ -74,6 +74,29 @@ struct DeviceTests {
                 #expect(Array(contents[(first * 4096)...]) == Array(part))
             }
             #expect(try directory.contents("b")?.count == 6 * 4096)
+        }
+    }
+
+    @Test(arguments: EngineCase.all)
+    func aDeviceIsBusyUntilWhatItWasGivenHasEnded(_ way: EngineCase) throws {
+        let directory = try ScratchDirectory()
+        try withStaging { staging in
+            let device = try device(way, staging)
+            let watched = try makeEventDescriptor()
+            defer { close(watched) }
+            device.watch(watched, source: 5)
+            let descriptor = try PosixFileSystem().open("\(directory.path)/file", .write)
+            defer { PosixFileSystem().close(descriptor) }
+            device.target(descriptor)
+            #expect(!device.isBusy)
+            device.write(UnsafeRawBufferPointer(staging), stagingIndex: 0, at: 0)
+            #expect(device.isBusy)
+            _ = completions(device, way.mode == .direct ? 1 : 2)
+            #expect(!device.isBusy)
+            device.read(descriptor, into: staging, at: 0, number: 1)
+            #expect(device.isBusy)
+            #expect(completions(device, 1) == [.read(number: 1, result: Int32(staging.count))])
+            #expect(!device.isBusy)
         }
     }
 

@@ -23,7 +23,7 @@ final class FaultyDevice: LogDevice {
 
     init(_ inner: any LogDevice) { self.inner = inner }
 
-    func target(_ descriptor: Int32) throws { try inner.target(descriptor) }
+    func target(_ descriptor: Int32) { inner.target(descriptor) }
 
     func write(_ bytes: UnsafeRawBufferPointer, stagingIndex: Int, at fileOffset: UInt64) {
         let byteCount = min(bytes.count, writeBytesMax.isEmpty ? bytes.count : writeBytesMax.removeFirst())
@@ -40,6 +40,10 @@ final class FaultyDevice: LogDevice {
     func watch(_ descriptor: Int32, source: Int) { inner.watch(descriptor, source: source) }
 
     func submit() { inner.submit() }
+
+    /// As if the disk never ended what it was given.
+    var staysBusy = false
+    var isBusy: Bool { staysBusy || inner.isBusy }
 
     func wait(timeoutMicroseconds: Int64?, into events: inout [DeviceEvent]) {
         var arrived = held
@@ -60,7 +64,7 @@ final class FaultyDevice: LogDevice {
             // The log asked for more than was written: its sync would have been cancelled with the link.
             let seen = isCut ? -ECANCELED : result
             events.append(.synced(syncResults.isEmpty ? seen : syncResults.removeFirst()))
-        case .read, .readable: events.append(event)
+        case .read, .readable, .failed: events.append(event)
         }
     }
 }

@@ -1,0 +1,48 @@
+import LogFormat
+
+/// Reads the payload of a checkpoint, log after log.
+@safe
+public struct CheckpointReader {
+    /// One log.
+    public struct Log: Equatable, Sendable {
+        public let id: LogID
+        public let created: Timestamp
+        public let first: RecordOffset
+        public let next: RecordOffset
+        /// Bytes of its records.
+        public let bytes: UInt64
+        /// A valid name.
+        public let name: [UInt8]
+    }
+
+    /// The id of the next log that is made.
+    public let nextID: LogID
+    public let lastTimestamp: Timestamp
+    private var reader: ByteReader
+    private var remaining: UInt32
+
+    /// Throws a `FormatError` for anything but a payload of this version. The bytes must outlive the reader.
+    public init(_ payload: UnsafeRawBufferPointer) throws(FormatError) {
+        var reader = unsafe ByteReader(payload)
+        let version: UInt32 = try reader.read()
+        guard version == CheckpointBuilder.version else { throw .unsupportedVersion(version) }
+        remaining = try reader.read()
+        nextID = LogID(rawValue: try reader.read())
+        lastTimestamp = Timestamp(rawValue: try reader.read())
+        self.reader = reader
+    }
+
+    /// The next log; nil behind the last.
+    public mutating func next() throws(FormatError) -> Log? {
+        guard remaining > 0 else { return nil }
+        remaining -= 1
+        let id = LogID(rawValue: try reader.read())
+        let created = Timestamp(rawValue: try reader.read())
+        let first = RecordOffset(rawValue: try reader.read())
+        let next = RecordOffset(rawValue: try reader.read())
+        let bytes: UInt64 = try reader.read()
+        let name = unsafe try reader.readBytes(Int(try reader.read(UInt8.self)))
+        guard unsafe LogName.isValid(name), first <= next else { throw .badField }
+        return Log(id: id, created: created, first: first, next: next, bytes: bytes, name: unsafe Array(name))
+    }
+}

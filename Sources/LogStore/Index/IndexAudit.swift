@@ -1,0 +1,40 @@
+import LogFormat
+import WriteAheadLog
+
+/// Builds the index of a segment anew from its frames, to be compared with the file beside it.
+public struct IndexAudit {
+    private let segment: SegmentHeader
+    private var entries: [LogID: [IndexEntry]] = [:]
+
+    public init(_ segment: SegmentHeader) {
+        self.segment = segment
+    }
+
+    /// Takes a frame of the segment, in the order of the positions.
+    public mutating func take(_ view: FrameView, _ place: FramePlace) {
+        let frame = view.header
+        guard frame.kind == .append || view.lostRecords.map({ !$0.isEmpty }) ?? false else { return }
+        let entry = IndexEntry(
+            offset: frame.firstOffset, frame: UInt32(place.position - segment.position),
+            batchEnd: UInt32(place.batchEnd - segment.position))
+        if let last = entries[frame.logID]?.last, last.window == entry.window { return }
+        entries[frame.logID, default: []].append(entry)
+    }
+
+    /// What is wrong with the file, as a clause; nil if it is what the segment says.
+    public func difference(from file: [UInt8], storeID: StoreID) -> String? {
+        let rows: [IndexFile.Row]
+        do throws(FormatError) {
+            rows = try IndexFile.rows(contents: file, storeID: storeID, segment: segment.position)
+        } catch {
+            if case .badLength = error { return "it is of another store, another segment or another length" }
+            return error.description
+        }
+        let logs = rows.map { (log: $0.log, entries: entries[$0.log, default: []][...]) }
+        guard rows.count == entries.count, logs.allSatisfy({ !$0.entries.isEmpty }) else {
+            return "it does not name the logs that its segment holds"
+        }
+        let expected = IndexFile.encode(storeID: storeID, segment: segment.position, logs: logs).bytes
+        return expected == file ? nil : "it does not say what its segment holds"
+    }
+}

@@ -1,0 +1,185 @@
+import LogFormat
+
+/// Saves what can be told apart of a stretch in which no batch is whole.
+///
+/// A frame counts only if it begins where a frame of a damaged batch must begin, and its own checksum is right: behind
+/// the batch's header or a frame that counts, or, where the lengths of all frames of the batch still fill it exactly,
+/// behind a damaged one too. Nothing is searched for: what clients sent could look like frames.
+struct GapSalvage {
+    private let file: OfflineCatalog.File
+    private let window: SegmentWindow
+    private let storeID: StoreID
+    /// The batches that may be here: from the one expected to the one before the next whole one.
+    private let expected: BatchNumber?
+    private let until: BatchNumber?
+    private let visit: (SalvageEvent) throws(WriteAheadLogError) -> Void
+
+    init(
+        _ file: OfflineCatalog.File, _ log: OfflineLog, expected: BatchNumber?, until: BatchNumber?,
+        visit: @escaping (SalvageEvent) throws(WriteAheadLogError) -> Void
+    ) throws(WriteAheadLogError) {
+        self.file = file
+        window = try SegmentWindow(file.file, log.fileSystem, toleratesUnreadable: true)
+        storeID = log.catalog.storeID
+        self.expected = expected
+        self.until = until
+        self.visit = visit
+    }
+
+    /// What a damaged batch's header still says.
+    private struct Head {
+        let number: BatchNumber
+        /// Nil where the lengths cannot be.
+        let lengths: (byteCount: Int, frameCount: Int)?
+    }
+
+    /// What a stretch came to.
+    struct Outcome {
+        /// Damaged batches that could be told apart.
+        var batchCount = 0
+        /// Bytes of which it is not known what they held.
+        var unknownBytes = 0
+    }
+
+    /// Goes through the stretch.
+    func run(_ range: Range<Int>) throws(WriteAheadLogError) -> Outcome {
+        var outcome = Outcome()
+        var offset = range.lowerBound
+        var strange: Int?
+        while offset < range.upperBound {
+            guard try !isForeignBatch(at: offset), let head = try head(at: offset, before: range.upperBound) else {
+                strange = strange ?? offset
+                outcome.unknownBytes += window.blockBytes
+                offset += window.blockBytes
+                continue
+            }
+            if let place = strange { try noteStrange(place) }
+            strange = nil
+            try note(offset, "the batch \(head.number) here is unreadable")
+            let end = head.lengths.map { offset + $0.byteCount } ?? range.upperBound
+            let (unknown, stop) = try salvageFrames(head, offset, end)
+            outcome.unknownBytes += unknown
+            outcome.batchCount += 1
+            offset = roundedUp(max(head.lengths == nil ? stop : end, offset + 1), to: window.blockBytes)
+        }
+        if let place = strange { try noteStrange(place) }
+        return outcome
+    }
+
+    private func noteStrange(_ offset: Int) throws(WriteAheadLogError) {
+        try note(offset, "the bytes here are of no batch that can be made out")
+    }
+
+    private func note(_ offset: Int, _ cause: String) throws(WriteAheadLogError) {
+        try visit(.damage(Damage(file: file.shown, position: file.file.header.position + offset, cause: cause)))
+    }
+
+    /// A whole batch of another store, another place or an earlier life of the file.
+    private func isForeignBatch(at offset: Int) throws(WriteAheadLogError) -> Bool {
+        guard let bytes = unsafe try window.bytes(at: offset, count: BatchHeader.byteCount) else { return false }
+        do throws(FormatError) {
+            let header = unsafe try BatchView.header(at: bytes)
+            guard let whole = unsafe try readable(at: offset, count: Int(header.byteCount)) else { return false }
+            return unsafe try BatchView(checking: whole).header.byteCount > 0
+        } catch { return false }
+    }
+
+    /// A read error is the same as a batch that is not whole.
+    private func readable(at offset: Int, count: Int) throws(FormatError) -> UnsafeRawBufferPointer? {
+        do throws(WriteAheadLogError) { return unsafe try window.bytes(at: offset, count: count) } catch { return nil }
+    }
+
+    /// The header of a damaged batch of this store: two of its magic number, its store id and its position are right.
+    private func head(at offset: Int, before limit: Int) throws(WriteAheadLogError) -> Head? {
+        guard let bytes = unsafe try window.bytes(at: offset, count: BatchHeader.byteCount) else { return nil }
+        var reader = unsafe ByteReader(bytes)
+        do throws(FormatError) {
+            let magic: UInt32 = try reader.read()
+            _ = try reader.read(UInt32.self)
+            let (byteCount, frameCount): (UInt32, UInt32) = (try reader.read(), try reader.read())
+            let number = BatchNumber(rawValue: try reader.read())
+            _ = try reader.read(UInt64.self)
+            let store = StoreID(first: try reader.read(), second: try reader.read())
+            _ = try reader.read(UInt64.self)
+            let position = Position(rawValue: try reader.read())
+            let signs = [
+                magic == BatchHeader.magic, store == storeID, position == file.file.header.position + offset,
+            ]
+            guard signs.count(where: { $0 }) >= 2 else { return nil }
+            let frameBytesMin = UInt64(BatchHeader.byteCount) + UInt64(frameCount) * UInt64(FrameHeader.byteCount)
+            let isSane =
+                frameCount > 0 && byteCount % 8 == 0 && UInt64(byteCount) >= frameBytesMin
+                && offset + Int(byteCount) <= limit
+            let isExpected = number >= expected ?? .zero && until.map { number < $0 } ?? true
+            return Head(
+                number: isExpected ? number : expected ?? .zero,
+                lengths: isSane ? (Int(byteCount), Int(frameCount)) : nil)
+        } catch { return nil }
+    }
+
+    /// Gives out the frames of a damaged batch; returns the bytes that could not be told apart, and where it stopped.
+    private func salvageFrames(
+        _ head: Head, _ start: Int, _ end: Int
+    ) throws(WriteAheadLogError) -> (unknown: Int, stop: Int) {
+        guard let bytes = unsafe try window.prefix(at: start, count: end - start) else { return (end - start, start) }
+        let fillsExactly =
+            head.lengths.map { unsafe self.fillsExactly(bytes, byteCount: $0.byteCount, frameCount: $0.frameCount) }
+            ?? false
+        var offset = BatchHeader.byteCount
+        while offset < bytes.count {
+            let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
+            let place = FramePlace(
+                position: file.file.header.position + start + offset, file: file.shown, batch: head.number,
+                batchBytes: end - start, batchEnd: file.file.header.position + end)
+            if let frame = unsafe try wholeFrame(rest) {
+                try visit(.frame(frame, place))
+                offset += Int(frame.header.byteCount)
+                continue
+            }
+            // What lies behind the last frame of a batch whose end is not known is nothing.
+            guard fillsExactly, let length = unsafe Self.consistentLength(rest) else { break }
+            try visit(.damagedFrame(unsafe Self.plausibleHeader(rest), byteCount: length, place))
+            offset += length
+        }
+        try visit(.batchEnds)
+        let rest = unsafe bytes[min(offset, bytes.count)...]
+        let isEmpty = unsafe rest.isEmpty || isZero(UnsafeRawBufferPointer(rebasing: rest))
+        return (isEmpty ? 0 : end - start - offset, start + offset)
+    }
+
+    private func wholeFrame(_ bytes: UnsafeRawBufferPointer) throws(WriteAheadLogError) -> FrameView? {
+        do throws(FormatError) { return unsafe try FrameView(checking: bytes) } catch {
+            // Checked behind the checksum: a newer version wrote it.
+            if error.needsNewerVersion { throw .unsupported(file: file.shown, what: error.description) }
+            return nil
+        }
+    }
+
+    /// Whether the lengths of the frames, right or damaged, lead from the first to the end of the batch.
+    private func fillsExactly(_ bytes: UnsafeRawBufferPointer, byteCount: Int, frameCount: Int) -> Bool {
+        guard bytes.count >= byteCount else { return false }
+        var offset = BatchHeader.byteCount
+        for _ in 0..<frameCount {
+            guard offset < byteCount,
+                let length = unsafe Self.consistentLength(UnsafeRawBufferPointer(rebasing: bytes[offset..<byteCount]))
+            else { return false }
+            offset += length
+        }
+        return offset == byteCount
+    }
+
+    /// The length of a frame whose lengths agree with each other; nil where they do not.
+    private static func consistentLength(_ bytes: UnsafeRawBufferPointer) -> Int? {
+        guard bytes.count >= FrameHeader.byteCount else { return nil }
+        func number(_ offset: Int) -> Int {
+            Int(UInt32(littleEndian: unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self)))
+        }
+        let length = FrameHeader.frameBytes(
+            fieldsBytes: number(8) >> 16, recordCount: number(12), payloadBytes: number(40))
+        return length == number(0) && length <= bytes.count ? length : nil
+    }
+
+    private static func plausibleHeader(_ bytes: UnsafeRawBufferPointer) -> FrameHeader? {
+        do throws(FormatError) { return unsafe try FrameHeader(decoding: bytes) } catch { return nil }
+    }
+}
