@@ -33,6 +33,12 @@ simulate:
 	SIMULATE_SEEDS=$(SEEDS) SIMULATE_FIRST=$(FIRST) \
 		swift test -c release -Xswiftc -enable-testing --scratch-path .build/simulate --filter SimulationTests
 
+# Wrong builds, each of which the simulator, the recovery table or the power cuts must catch. Some: make mutants MUTANTS="no-epoch"
+MUTANTS ?=
+mutants:
+	scripts/install-dependencies build test
+	scripts/run-mutants $(MUTANTS)
+
 # Power cuts on a real file system, CUTS of them in each mode (half of them with each engine), and a quarter of that on xfs.
 # Needs root, /dev/fuse and loop devices. One more seed: make powercut SEED=...
 CUTS ?= 2000

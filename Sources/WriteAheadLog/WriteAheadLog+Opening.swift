@@ -80,6 +80,10 @@ extension WriteAheadLog {
             try fileSystem.makeDirectory(directory.segmentsPath)
             try fileSystem.makeDirectory(directory.checkpointsPath)
             try fileSystem.synchronizeDirectory(directory.path)
+            // A process that died between a rename and the sync behind it left names that are in the cache alone: what is
+            // acknowledged in such a file would go with its name.
+            try fileSystem.synchronizeDirectory(directory.segmentsPath)
+            try fileSystem.synchronizeDirectory(directory.checkpointsPath)
         }
     }
 

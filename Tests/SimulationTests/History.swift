@@ -29,6 +29,8 @@ struct History {
     /// In the order in which they were staged; those of one process only.
     private var pending: [Request] = []
     private(set) var acknowledgedCount = 0
+    /// The last batch that is durable with records, and how many of each log are in it.
+    private var last: (batch: BatchNumber, counts: [Int]) = (.zero, [])
 
     init(logCount: Int) { durable = Array(repeating: [], count: logCount) }
 
@@ -49,14 +51,24 @@ struct History {
     /// The requests in batches up to this one are acknowledged.
     mutating func acknowledge(through batch: BatchNumber) {
         let count = pending.prefix { $0.batch <= batch }.count
-        for request in pending[..<count] { durable[request.log] += request.records }
+        for request in pending[..<count] {
+            durable[request.log] += request.records
+            if request.batch != last.batch { last = (request.batch, Array(repeating: 0, count: logCount)) }
+            last.counts[request.log] += request.records.count
+        }
         pending.removeFirst(count)
         acknowledgedCount += count
     }
 
     /// Takes what a start has shown: so many records of each log. It must have kept all that was acknowledged, and of the
-    /// rest one batch wholly, or nothing.
-    mutating func recovered(_ counts: [Int]) throws {
+    /// rest one batch wholly, or nothing. Returns true if it has lost the batch that it was allowed to lose.
+    mutating func recovered(_ counts: [Int], mayLose batch: BatchNumber? = nil) throws -> Bool {
+        if let batch, batch == last.batch, counts == zip(durable, last.counts).map({ $0.count - $1 }) {
+            for (log, count) in last.counts.enumerated() { durable[log].removeLast(count) }
+            last = (.zero, [])
+            pending = []
+            return true
+        }
         let candidate = pending.first?.batch
         for log in durable.indices {
             let least = durable[log].count
@@ -71,6 +83,7 @@ struct History {
             throw Failure(
                 description: "log \(log): \(counts[log]) records are there, \(durable[log].count) make whole batches")
         }
+        return false
     }
 }
 

@@ -22,6 +22,9 @@ final class SimulatedDirectory {
         for (name, node) in changed { entries[name] = node }
     }
 
+    /// Changes a name for good, as nobody who uses the disk can.
+    func replace(_ name: String, _ node: Node?) { entries[name] = node }
+
     func synchronize() { changes = [] }
 
     /// The power goes. With `inOrder` the file system has a journal: the changes survive up to some point; else each

@@ -4,14 +4,27 @@ import WriteAheadLog
 /// A file system in memory, whose machine can die before any call, and whose calls can fail.
 ///
 /// - Dead, every call fails and changes nothing; so the code above ends as it would have, without any further trace.
-/// - One thread uses it: maintenance work is performed by the device's `wait`.
+/// - One thread uses it at a time: the maintenance's goes on only where the device's `wait` lets it.
 final class SimulatedDisk: FileSystem, @unchecked Sendable {
-    /// The commit write that is with the disk.
+    /// A commit write that is with the disk.
     struct CommitWrite {
         let file: SimulatedFile
         let bytes: [UInt8]
         let offset: Int
         let isDirect: Bool
+
+        /// A part of it reaches the disk, or the cache.
+        func perform(partly seed: inout Seed) {
+            bytes.withUnsafeBytes { bytes in
+                if isDirect {
+                    var survival = Survival(&seed)
+                    file.writeTorn(bytes, at: offset, &survival)
+                } else {
+                    let count = seed.once(in: 2) ? bytes.count : seed.below(bytes.count + 1)
+                    file.write(UnsafeRawBufferPointer(rebasing: bytes[..<count]), at: offset)
+                }
+            }
+        }
     }
 
     enum Crash {
@@ -31,14 +44,23 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
     var faultRate = 0
     /// Calls until the machine dies; nil for never.
     var callsUntilDeath: Int?
+    /// The machine likes to die shortly after a directory was synced: then something has just taken its place.
+    var diesAfterDirectories = false
+    /// There is no room for anything new; what is there can be written.
+    var isFull = false
+    /// Reads that gave less than was asked for.
+    var shortReadCount = 0
+    /// Where the maintenance jobs run.
+    let maintenance: Coroutine
     private(set) var isDead = false
     private(set) var callCount = 0
-    var commitWrite: CommitWrite?
+    var commitWrites: [CommitWrite] = []
     /// A promise that the code above broke.
     var broken: String?
 
-    init(_ seed: inout Seed) {
+    init(_ seed: inout Seed, _ maintenance: Coroutine) {
         self.seed = seed.branch()
+        self.maintenance = maintenance
         hasJournal = seed.once(in: 2)
     }
 
@@ -46,6 +68,8 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
 
     /// Counts a call; false if the machine is dead, or dies now.
     func passes() -> Bool {
+        if isDead { return false }
+        if maintenance.isInside { maintenance.beforeCall() }
         if isDead { return false }
         callCount += 1
         guard let calls = callsUntilDeath else { return true }
@@ -61,22 +85,17 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
 
     /// The machine comes up again.
     func restart(_ crash: Crash) {
-        var survival = Survival(&seed)
-        if let write = commitWrite {
-            write.bytes.withUnsafeBytes { bytes in
-                if write.isDirect {
-                    write.file.writeTorn(bytes, at: write.offset, &survival)
-                } else {
-                    let count = seed.once(in: 2) ? bytes.count : seed.below(bytes.count + 1)
-                    write.file.write(UnsafeRawBufferPointer(rebasing: bytes[..<count]), at: write.offset)
-                }
-            }
+        for write in commitWrites { write.perform(partly: &seed) }
+        commitWrites = []
+        if crash == .power {
+            var survival = Survival(&seed)
+            root.crash(&survival, inOrder: hasJournal)
         }
-        commitWrite = nil
-        if crash == .power { root.crash(&survival, inOrder: hasJournal) }
         open = [:]
         isDead = false
+        isFull = false
         callsUntilDeath = nil
+        diesAfterDirectories = false
     }
 
     func file(_ descriptor: Int32) -> SimulatedFile {
@@ -108,6 +127,7 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
         case (.file(let found), _): file = found
         case (.directory, _): throw FileError(operation: "open", path: path, code: EISDIR)
         case (nil, .read), (nil, .readDirect): throw FileError(operation: "open", path: path, code: ENOENT)
+        case (nil, _) where isFull: throw FileError(operation: "open", path: path, code: ENOSPC)
         case (nil, _):
             file = SimulatedFile()
             directory.change([(name, .file(file))])
@@ -143,7 +163,14 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
             }
             throw error
         }
-        file.write(bytes, at: Int(offset))
+        let growth = Int(offset) + bytes.count - file.byteCount
+        if isFull && growth > 0 {
+            let part = bytes.count - seed.below(min(growth, bytes.count) + 1)
+            file.write(UnsafeRawBufferPointer(rebasing: bytes[..<part]), at: Int(offset))
+            if part < bytes.count { throw FileError(operation: "pwrite", path: "descriptor", code: ENOSPC) }
+        } else {
+            file.write(bytes, at: Int(offset))
+        }
         if seed.once(in: 16) {
             var survival = Survival(&seed)
             file.writeBackSome(&survival)
@@ -172,12 +199,16 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
     func synchronizeDirectory(_ path: String) throws(FileError) {
         try begin("fsync", path)
         try directory(path).synchronize()
+        if diesAfterDirectories && seed.once(in: 3) { callsUntilDeath = seed.below(5) }
     }
 
     func makeDirectory(_ path: String) throws(FileError) {
         try begin("mkdir", path)
         let (directory, name) = try parent(of: path)
-        if directory.entries[name] == nil { directory.change([(name, .directory(SimulatedDirectory()))]) }
+        if directory.entries[name] == nil {
+            if isFull { throw FileError(operation: "mkdir", path: path, code: ENOSPC) }
+            directory.change([(name, .directory(SimulatedDirectory()))])
+        }
     }
 
     func list(_ path: String) throws(FileError) -> [String] {
@@ -222,7 +253,7 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
         return (directory, String(parts.last ?? ""))
     }
 
-    private func directory(_ path: String) throws(FileError) -> SimulatedDirectory {
+    func directory(_ path: String) throws(FileError) -> SimulatedDirectory {
         if path == "/" { return root }
         let (parent, name) = try parent(of: path)
         guard case .directory(let directory)? = parent.entries[name] else {

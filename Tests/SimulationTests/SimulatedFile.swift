@@ -1,4 +1,6 @@
 import Glibc
+import LogFormat
+import WriteAheadLog
 
 /// One file: what the page cache shows of it, and what the disk has.
 ///
@@ -52,14 +54,15 @@ final class SimulatedFile {
         memcpy(durable.baseAddress! + offset, bytes.baseAddress!, bytes.count)
     }
 
-    /// Writes some sectors of it past the cache to the disk.
+    /// Writes some sectors of it past the cache to the disk, a few of them in part.
     func writeTorn(_ bytes: UnsafeRawBufferPointer, at offset: Int, _ survival: inout Survival) {
         var place = 0
         while place < bytes.count {
             let end = min(
                 bytes.count, (offset + place) / Self.sectorBytes * Self.sectorBytes + Self.sectorBytes - offset)
-            if survival.next() {
-                writeThrough(UnsafeRawBufferPointer(rebasing: bytes[place..<end]), at: offset + place)
+            let count = survival.bytes(of: end - place)
+            if count > 0 {
+                writeThrough(UnsafeRawBufferPointer(rebasing: bytes[place..<place + count]), at: offset + place)
             }
             place = end
         }
@@ -80,7 +83,9 @@ final class SimulatedFile {
 
     /// What the kernel may do at any time.
     func writeBackSome(_ survival: inout Survival) {
-        for range in dirty { forEachSector(range) { if survival.next() { flush($0) } } }
+        for range in dirty {
+            forEachSector(range) { flush($0.lowerBound..<$0.lowerBound + survival.bytes(of: $0.count)) }
+        }
     }
 
     /// Clean pages go; dirty ones stay.
@@ -103,6 +108,37 @@ final class SimulatedFile {
         memset(cached.baseAddress! + byteCount, 0, used - byteCount)
         memset(durable.baseAddress! + byteCount, 0, used - byteCount)
     }
+
+    // MARK: Damage
+
+    /// A file of its own with the same bytes, all of them durable.
+    func copy() -> SimulatedFile {
+        let copy = SimulatedFile()
+        if used > 0 { copy.write(UnsafeRawBufferPointer(rebasing: cached[..<min(used, byteCount)]), at: 0) }
+        copy.byteCount = byteCount
+        copy.synchronize()
+        return copy
+    }
+
+    /// Bytes from the first on, behind which there are only zeros.
+    var usedBytes: Int { min(used, byteCount) }
+
+    /// The disk changes these bytes by itself.
+    func rot(_ range: Range<Int>, _ change: (UInt8) -> UInt8) {
+        for place in range where place < cached.count {
+            cached[place] = change(cached[place])
+            durable[place] = cached[place]
+        }
+    }
+
+    func truncate(to count: Int) {
+        byteCount = min(byteCount, count)
+        durableByteCount = byteCount
+        used = min(used, roundedUp(byteCount, to: Self.sectorBytes))
+        if used > byteCount { rot(byteCount..<used) { _ in 0 } }
+    }
+
+    func checksum() -> UInt32 { CRC32C.checksum(UnsafeRawBufferPointer(rebasing: cached[..<used])) }
 
     /// Makes room for these bytes; nil if they change nothing: zeros where there are only zeros.
     private func reach(_ bytes: UnsafeRawBufferPointer, _ offset: Int) -> Range<Int>? {
@@ -157,4 +193,10 @@ struct Survival {
     }
 
     mutating func next() -> Bool { seed.below(100) < percent }
+
+    /// How many bytes of a sector survive: all or none, and now and then a part, as nobody promises that it is atomic.
+    mutating func bytes(of count: Int) -> Int {
+        if percent > 0 && percent < 100 && seed.once(in: 40) { return seed.below(count) }
+        return next() ? count : 0
+    }
 }

@@ -2,16 +2,24 @@ import LogFormat
 
 @testable import WriteAheadLog
 
+/// What may be another one at each start: the directory was moved, or the server is configured otherwise.
+struct Machine: Equatable {
+    let mode: WriteMode
+    let engine: EngineKind
+    let blockBytes: Int
+    let segmentBytes: Int
+}
+
 /// A machine of its own: its disk, its clock, and the maintenance work as one of the things that the device does.
 final class SimulatedHost: Host {
     private let disk: SimulatedDisk
     private let clock: SimulatedClock
-    private let mode: WriteMode
+    private let machine: Machine
 
-    init(_ disk: SimulatedDisk, _ clock: SimulatedClock, _ mode: WriteMode) {
+    init(_ disk: SimulatedDisk, _ clock: SimulatedClock, _ machine: Machine) {
         self.disk = disk
         self.clock = clock
-        self.mode = mode
+        self.machine = machine
     }
 
     private var queue: SimulatedQueue?
@@ -19,7 +27,7 @@ final class SimulatedHost: Host {
     func lock(_ directory: DataDirectory) -> DirectoryLock? { nil }
 
     func probe(_ configuration: WriteAheadLogConfiguration, _ directory: DataDirectory) -> DiskProbe {
-        DiskProbe(mode: mode, reason: "simulated", blockBytes: 4096)
+        DiskProbe(mode: machine.mode, reason: "simulated", blockBytes: machine.blockBytes)
     }
 
     func engine(
@@ -27,8 +35,9 @@ final class SimulatedHost: Host {
     ) -> (any LogDevice, EngineReport) {
         let queue = SimulatedQueue(disk)
         self.queue = queue
-        let report = EngineReport(kind: .syscalls, mode: mode, blockBytes: probe.blockBytes, reason: "simulated")
-        return (SimulatedDevice(disk, clock, queue, mode), report)
+        let report = EngineReport(
+            kind: machine.engine, mode: machine.mode, blockBytes: probe.blockBytes, reason: "simulated")
+        return (SimulatedDevice(disk, clock, queue, machine), report)
     }
 
     func maintenance(
@@ -40,34 +49,6 @@ final class SimulatedHost: Host {
     }
 
     func newStoreID() -> StoreID { StoreID(first: disk.seed.next(), second: disk.seed.next()) }
-}
-
-/// The maintenance jobs, performed when the device draws them. One thread uses it.
-final class SimulatedQueue: MaintenanceQueue, @unchecked Sendable {
-    private let disk: SimulatedDisk
-    private var jobs: [Maintenance.Job] = []
-    private var outcomes: [Maintenance.Outcome] = []
-    var perform: (@Sendable (Maintenance.Job) -> Maintenance.Outcome)?
-
-    init(_ disk: SimulatedDisk) { self.disk = disk }
-
-    let outcomeDescriptor: Int32 = -1
-    let runsBesideTheLoop = false
-    var hasJobs: Bool { !jobs.isEmpty }
-    var hasOutcomes: Bool { !outcomes.isEmpty }
-
-    func post(_ job: Maintenance.Job) { jobs.append(job) }
-
-    func performOne() { outcomes.append(perform!(jobs.removeFirst())) }
-
-    func takeOutcomes() -> [Maintenance.Outcome] {
-        defer { outcomes = [] }
-        return outcomes
-    }
-
-    func stop() {
-        while hasJobs && !disk.isDead { performOne() }
-    }
 }
 
 /// Time goes on when the device waits; the time of day also jumps.

@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 import Testing
 
 /// Seeds of the simulator. `make simulate SEEDS=1 FIRST=7` runs just seed 7; a failing seed prints this line.
@@ -7,27 +8,31 @@ struct SimulationTests {
     private static let seedCountDefault = 2000
     /// Parts that run beside each other.
     private static let partCount = 4
+    private static let firstFailure = Atomic<UInt64>(.max)
 
     @Test(arguments: 0..<partCount) func everyAcknowledgedRecordOutlivesEveryCrash(part: Int) {
         let first = Self.setting("SIMULATE_FIRST") ?? 1
         let count = Self.setting("SIMULATE_SEEDS") ?? UInt64(Self.seedCountDefault)
-        var tally = Simulation.Tally()
+        var tally = Tally()
         let seeds = stride(from: first + UInt64(part), to: first + count, by: Self.partCount)
-        for seed in seeds {
+        // The first seed that fails is found whatever runs beside it.
+        for seed in seeds where seed < Self.firstFailure.load(ordering: .relaxed) {
             TrapNotice.arm(seed: seed)
             let simulation = Simulation(seed: seed)
             do {
                 try simulation.run()
                 tally += simulation.tally
             } catch {
+                Self.firstFailure.min(seed, ordering: .relaxed)
                 Issue.record("seed \(seed): \(error)\n  again: make simulate SEEDS=1 FIRST=\(seed)")
                 break
             }
         }
         TrapNotice.disarm()
         print("simulation, part \(part) from seed \(first): \(tally)")
-        if count >= 1000 {
-            #expect(tally.cuts > 0 && tally.segmentTurns > 0 && tally.checkpointStarts > 0 && tally.poisoned > 0)
+        // What never happens in so many seeds is not tested by them.
+        if count >= 1000 && Self.firstFailure.load(ordering: .relaxed) == .max {
+            for event in Tally.Event.allCases { #expect(tally[event] > 0, "\(event)") }
         }
     }
 

@@ -2,7 +2,6 @@ import WriteAheadLog
 
 /// What one seed makes of a run; drawn once.
 struct Workload {
-    let mode: WriteMode
     let logCount: Int
     /// Bytes of the largest record.
     let recordBytesMax: Int
@@ -13,19 +12,42 @@ struct Workload {
     let lingerMicroseconds: Int64
     /// One call in so many fails; 0 for none.
     let faultRate: Int
-    let changesSegmentSize: Bool
+    /// One turn in so many the disk becomes full, or has room again; 0 for never.
+    let spaceRate: Int
+    /// The run ends with a disk that breaks its promises.
+    let endsInDamage: Bool
+    private let machine: Machine
+    private let changesMachine: Bool
+    private let changesSegmentSize: Bool
 
     init(_ seed: inout Seed) {
-        mode = seed.pick([.direct, .buffered])
+        machine = Self.machine(&seed)
         logCount = seed.pick([1, 2, 5, 20])
-        recordBytesMax = seed.pick([40, 600, 6000, 20_000])
-        recordsPerRequestMax = seed.pick([1, 1, 3])
+        recordBytesMax = seed.pick([40, 600, 6000, 20_000, 60_000])
+        recordsPerRequestMax = recordBytesMax > 20_000 ? 1 : seed.pick([1, 1, 3])
         requestsPerTurnMax = seed.pick([1, 4, 12])
-        generationCount = 2 + seed.below(4)
+        generationCount = 1 + seed.below(4)
         turnsPerGeneration = seed.pick([3, 15, 40, 80])
         lingerMicroseconds = seed.pick([0, 0, 700])
         faultRate = seed.once(in: 4) ? seed.pick([15, 40, 150, 600]) : 0
+        spaceRate = seed.once(in: 6) ? seed.pick([5, 20]) : 0
+        changesMachine = seed.once(in: 3)
         changesSegmentSize = seed.once(in: 8)
+        endsInDamage = seed.once(in: 3)
+    }
+
+    private static func machine(_ seed: inout Seed) -> Machine {
+        Machine(
+            mode: seed.pick([.direct, .buffered]), engine: seed.pick([.ioURing, .syscalls]),
+            blockBytes: seed.pick([4096, 4096, 8192, 16384]), segmentBytes: 1 << 20)
+    }
+
+    /// The machine of a start: the one of the run, or any.
+    func machine(_ seed: inout Seed) -> Machine {
+        let machine = changesMachine ? Self.machine(&seed) : machine
+        let segmentBytes = changesSegmentSize ? seed.pick([1, 2]) << 20 : machine.segmentBytes
+        return Machine(
+            mode: machine.mode, engine: machine.engine, blockBytes: machine.blockBytes, segmentBytes: segmentBytes)
     }
 
     /// The bodies of one request: the records, and the body that carries them.

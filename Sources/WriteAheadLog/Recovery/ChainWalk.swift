@@ -104,8 +104,9 @@ struct ChainWalk {
             isChainBroken: isChainBroken, hasLaterWitness: witness != nil,
             isCoveredByCheckpoint: durableThrough > chain.number, hasBytesBehind: !behind.isEmpty)
         guard case .damage(let cause) = TailDecision(evidence) else { return behind }
-        // The batch may stand in the next segment, where the one before it left no room.
-        let place = behind.first.map { (catalog.files[$0.fileIndex], $0.range.lowerBound) }
+        // The batch may stand in the next segment, where the one before it left no room; not where its witness stands.
+        let place = behind.first.map { (file: catalog.files[$0.fileIndex], offset: $0.range.lowerBound) }
+            .flatMap { $0.file.header.position + $0.offset == witness ? nil : $0 }
         let (file, offset) = place ?? (catalog.files[fileIndex], fileOffset)
         let proof = witness.map { " (the later batch is at position \($0.rawValue))" } ?? ""
         throw .damaged(

@@ -27,6 +27,14 @@ extension RecoveryRow {
             try directory.flip(lost, at: 0)
             return .refuses(lost.file, lost.position, unreadable)
         },
+        RecoveryRow("zeroed-before-a-segment") { directory in
+            // The proof stands where a batch that did not fit the segment before would stand.
+            let written = try writeSegments(directory, 2)
+            let lost = written.batches[written.batches.count - 2]
+            #expect(!lost.beginsSegment)
+            try directory.zero(lost, blocks: 0..<(lost.end - lost.position) / 4096)
+            return .refuses(lost.file, lost.position, unreadable)
+        },
         RecoveryRow("damaged-begin-of-segment") { directory in
             let written = try write(directory) { log in
                 while log.log.segments.count < 2 { try log.commit(bytes: 200_000) }

@@ -43,6 +43,19 @@ struct RecoveryTableTests {
         }
     }
 
+    /// A process may have died between the rename of a segment and the sync of its directory: what the next one
+    /// acknowledges in that segment would be lost with the name. Found by the simulator.
+    @Test func aStartSyncsTheDirectoriesBeforeItTrustsTheNamesInThem() throws {
+        let directory = try ScratchDirectory()
+        try writeSegments(directory, 2)
+        let files = FaultyFileSystem()
+        _ = try DrivenLog(directory, fileSystem: files)
+        for name in ["/wal", "/checkpoint"] {
+            let calls = files.calls.filter { $0.path.hasSuffix(name) }.map(\.operation)
+            #expect(Array(calls.prefix(3)) == ["mkdir", "fsync", "opendir"], "\(name)")
+        }
+    }
+
     @Test func aSegmentThatCannotBeSyncedStopsTheStart() throws {
         let directory = try ScratchDirectory()
         try writeThree(directory)

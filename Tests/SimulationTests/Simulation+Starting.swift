@@ -1,0 +1,154 @@
+import LogFormat
+
+@testable import LogStore
+@testable import WriteAheadLog
+
+extension Simulation {
+    /// Starts in a row that may fail before the machine is left in peace.
+    private static let troubledStartCountMax = 4
+
+    /// Starts the store, through crashes and faults, and compares what it shows.
+    func start() throws {
+        var attempt = 0
+        while store == nil {
+            let isTroubled = attempt < Self.troubledStartCountMax
+            disk.callsUntilDeath = isTroubled && seed.once(in: 3) ? seed.below(90) : nil
+            disk.faultRate = isTroubled ? workload.faultRate : 0
+            disk.isFull = isTroubled && workload.spaceRate > 0 && seed.once(in: 4)
+            do { store = try open() } catch {
+                try accept(error)
+            }
+            // It may die in the maintenance work while the start succeeds.
+            if disk.isDead && store != nil { crash() }
+            attempt += 1
+        }
+        leaveInPeace()
+        let report = store!.wal.recovery
+        if wasStoppedCleanly && report.tornBytes > 0 { throw Failure(description: "a clean stop left a torn batch") }
+        wasStoppedCleanly = false
+        guard report.checkpoint ?? "" >= newestCheckpoint else {
+            throw Failure(description: "the checkpoint \(newestCheckpoint) was in place and is gone")
+        }
+        try compareLog(report)
+        _ = try history.recovered((0..<history.logCount).map(shownCount))
+        try compareAll()
+    }
+
+    func leaveInPeace() {
+        disk.callsUntilDeath = nil
+        disk.faultRate = 0
+        disk.isFull = false
+    }
+
+    /// A start has made an epoch's batch durable, and left only zeros behind the tail.
+    func compareLog(_ report: RecoveryReport) throws {
+        tally[.starts] += 1
+        if report.tornBytes > 0 { tally[.cuts] += 1 }
+        if report.checkpoint != nil { tally[.checkpointStarts] += 1 }
+        let wal = store!.wal
+        guard wal.durable.number > lastDurable || isDamaged else {
+            throw Failure(description: "a start made \(wal.durable.number) durable, \(lastDurable) was before")
+        }
+        lastDurable = wal.durable.number
+        lastBatch = nil
+        let path = wal.directory.segmentPath(wal.active.position)
+        guard disk.isZero(path, from: wal.active.end - wal.active.position) else {
+            throw Failure(description: "a start left something behind the tail")
+        }
+    }
+
+    func open() throws -> LogStore {
+        let machine = workload.machine(&seed)
+        if let last = lastMachine, last != machine { tally[.machineChanges] += 1 }
+        lastMachine = machine
+        var configuration = LogStoreConfiguration(wal: WriteAheadLogConfiguration(directory: "/data"))
+        configuration.wal.segmentBytes = machine.segmentBytes
+        configuration.wal.batchBytesMax = 64 << 10
+        configuration.wal.lingerMicroseconds = workload.lingerMicroseconds
+        let wal = configuration.wal
+        let host = SimulatedHost(disk, clock, machine)
+        return try LogStore.open(configuration, fileSystem: disk, clock: clock) { visitor throws(WriteAheadLogError) in
+            try WriteAheadLog.open(wal, fileSystem: disk, clock: clock, visitor: visitor, host: host)
+        }
+    }
+
+    /// A start may fail because the machine died or a call failed; it never finds damage.
+    private func accept(_ error: any Error) throws {
+        try checkPromises()
+        let isExcused = disk.isDead || disk.faultRate > 0 || disk.isFull
+        switch error {
+        case WriteAheadLogError.file, WriteAheadLogError.poisoned:
+            guard isExcused else { throw Failure(description: "a start failed without a fault: \(error)") }
+        default: throw Failure(description: "a start was refused: \(error)")
+        }
+        wasStoppedCleanly = false
+        tally[.crashesInOpen] += 1
+        restart()
+    }
+
+    // MARK: Comparison
+
+    /// The records that the store says a log has.
+    func shownCount(_ log: Int) -> Int {
+        guard let slot = History.name(log).withUnsafeBytes({ store!.slot(named: $0) }) else { return 0 }
+        return Int(store!.summary(slot).next.rawValue)
+    }
+
+    func compareAll() throws {
+        let counts = try (0..<history.logCount).map { try compare($0) }
+        let totals = store!.totals
+        let records = counts.reduce(0, +)
+        guard totals.records == UInt64(records), totals.logs == counts.count(where: { $0 > 0 }) else {
+            throw Failure(description: "the totals are \(totals), and there are \(records) records")
+        }
+        guard store!.list(prefix: [], after: nil, limit: 1000).logs.count == totals.logs else {
+            throw Failure(description: "the list shows other logs than the totals count")
+        }
+    }
+
+    /// Reads a log from its first record to its last; returns how many there are.
+    @discardableResult
+    func compare(_ log: Int) throws -> Int {
+        guard let slot = History.name(log).withUnsafeBytes({ store!.slot(named: $0) }) else { return 0 }
+        while true {
+            let shortReadCount = disk.shortReadCount
+            if let count = try compareOnce(log, slot) { return count }
+            // The client asks again where a read was cut short.
+            guard disk.shortReadCount > shortReadCount else { return shownCount(log) }
+        }
+    }
+
+    /// Nil where the read failed, and was allowed to.
+    private func compareOnce(_ log: Int, _ slot: LogSlot) throws -> Int? {
+        let expected = history.durable[log]
+        let sink = ComparingSink(expected)
+        let read = store!.beginRead(slot, from: .zero)
+        let shortReadCount = disk.shortReadCount
+        while true {
+            let progress = store!.step(read, into: sink)
+            if let failure = sink.failure { throw Failure(description: "log \(log): \(failure)") }
+            switch progress {
+            case .finished:
+                guard sink.count > 0, UInt64(sink.count) == read.tail.rawValue else {
+                    throw Failure(description: "log \(log): a read ends at \(sink.count), the log at \(read.tail)")
+                }
+                if sink.count != expected.count {
+                    throw Failure(description: "log \(log): \(sink.count) of \(expected.count) records are shown")
+                }
+                return sink.count
+            case .waiting: while read.fetch != .none { try turn() }
+            case .damaged(let position):
+                guard isDamaged else { throw Failure(description: "log \(log): a read finds damage at \(position)") }
+                tally[.damagedReads] += 1
+                return nil
+            case .lost(let next):
+                throw Failure(description: "log \(log): a read finds records lost up to \(next)")
+            case .failed(let error):
+                guard disk.isDead || disk.faultRate > 0 || disk.shortReadCount > shortReadCount else {
+                    throw Failure(description: "log \(log): a read fails: \(error)")
+                }
+                return nil
+            }
+        }
+    }
+}
