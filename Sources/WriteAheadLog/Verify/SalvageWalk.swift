@@ -54,6 +54,14 @@ struct SalvageWalk {
     private mutating func begin(_ first: OfflineCatalog.File) throws(WriteAheadLogError) {
         let position = first.file.header.position
         tail.position = position + Int(first.file.header.blockBytes)
+        if let checkpoint = log.newestCheckpoint,
+            !files.contains(where: { $0.file.header.position == checkpoint.anchor.segment })
+        {
+            let missing = "wal/\(DataDirectory.segmentName(checkpoint.anchor.segment))"
+            try note(
+                missing, checkpoint.anchor.segment,
+                "the segment is missing where a checkpoint says that the log goes on")
+        }
         if position == .zero {
             chain = .beginning
             return
@@ -64,12 +72,6 @@ struct SalvageWalk {
             return try visit(.unknownBytes(position - .zero))
         }
         if checkpoint.anchor.segment == position { chain = checkpoint.anchor.chain }
-        if !files.contains(where: { $0.file.header.position == checkpoint.anchor.segment }) {
-            let missing = "wal/\(DataDirectory.segmentName(checkpoint.anchor.segment))"
-            try note(
-                missing, checkpoint.anchor.segment,
-                "the segment is missing where a checkpoint says that the log goes on")
-        }
     }
 
     /// Goes through one segment.
