@@ -43,9 +43,9 @@ final class StoreReplay: RecoveryVisitor {
             let next = RecordOffset(rawValue: try reader.read())
             let bytes: UInt64 = try reader.read()
             let name = unsafe try reader.readBytes(Int(try reader.read(UInt8.self)))
-            guard unsafe LogName.isValid(name), unsafe table.slot(named: name) == nil, first <= next else {
-                throw .badField
-            }
+            guard unsafe LogName.isValid(name), unsafe table.slot(named: name) == nil, first <= next,
+                slots[id] == nil, id < nextID, bytes <= UInt64(Int64.max)
+            else { throw .badField }
             let slot = unsafe add(name, id, created)
             table[slot].first = first
             table[slot].sequencedNext = next
@@ -138,9 +138,10 @@ final class StoreReplay: RecoveryVisitor {
     ) throws(WriteAheadLogError) {
         guard slots[header.logID] == nil else { return }
         guard let name = unsafe frame.fields.value(of: .logName), unsafe LogName.isValid(name),
-            unsafe table.slot(named: name) == nil
+            unsafe table.slot(named: name) == nil, header.logID.rawValue < .max
         else {
-            throw .damaged(Damage(file: "wal", position: position, cause: "a log is made with a name that cannot be"))
+            throw .damaged(
+                Damage(file: "wal", position: position, cause: "a log is made with a name or an id that cannot be"))
         }
         unsafe _ = add(name, header.logID, header.timestamp)
         nextID = max(nextID, header.logID.next)
