@@ -8,6 +8,7 @@ extension HTTPFrontEnd {
         let exchange = pooledExchange()
         unsafe exchange.begin(target: target, on: connection, tracked)
         tracked.enter(.header, now: now)
+        hasProgressed = true
         unfinishedHeaderCount += 1
         return exchange
     }

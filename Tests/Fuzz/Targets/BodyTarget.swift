@@ -56,7 +56,8 @@ enum BodyTarget {
             require(expected.isMalformed && place == before, "a body is called malformed at the wrong place")
         case .recordTooLarge(let index, let bytes):
             require(
-                expected.records[index].count == bytes && bytes > recordBytesMax, "the wrong record is called too large")
+                expected.records[index].count == bytes && bytes > recordBytesMax, "the wrong record is called too large"
+            )
         case .tooManyRecords: require(expected.records.count > recordCountMax, "too many records are seen")
         }
     }

@@ -13,7 +13,8 @@ enum CheckpointTarget {
         if control & 1 == 1 { repair(&bytes) }
         guard let checkpoint = decoded(bytes) else { return }
         require(checkpoint.encoded() == bytes || bytes[12..<16] != [0, 0, 0, 0], "a checkpoint written again differs")
-        require(decoded(bytes.flippingBit(bit % (bytes.count * 8))) == nil, "a checkpoint with a flipped bit is accepted")
+        require(
+            decoded(bytes.flippingBit(bit % (bytes.count * 8))) == nil, "a checkpoint with a flipped bit is accepted")
         require(decoded(Array(bytes[..<(bit % bytes.count)])) == nil, "a part of a checkpoint is accepted")
         restore(checkpoint.payload)
     }
@@ -35,7 +36,8 @@ enum CheckpointTarget {
         require(payload.starts(with: again), "a checkpoint made of what was restored differs")
         for index in 0..<replay.table.count {
             let log = replay.table.summary(LogSlot(index: Int32(index)))
-            require(log.first <= log.next && log.name.withUnsafeBytes(LogName.isValid), "an impossible log was restored")
+            require(
+                log.first <= log.next && log.name.withUnsafeBytes(LogName.isValid), "an impossible log was restored")
         }
     }
 

@@ -10,7 +10,8 @@ enum HeadersTarget {
         let summary = summarized(lines)
         let shouted = summarized(lines.map { $0.map { (0x61...0x7A).contains($0) ? $0 & 0xDF : $0 } })
         require("\(summary)" == "\(shouted)", "the case of letters makes a difference")
-        require(summary.contentLengthCount <= lines.count && summary.hostCount <= lines.count, "lines are counted wrongly")
+        require(
+            summary.contentLengthCount <= lines.count && summary.hostCount <= lines.count, "lines are counted wrongly")
         for line in lines {
             checkContentType(line)
             checkAccept(line)

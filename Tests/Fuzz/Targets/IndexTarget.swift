@@ -29,7 +29,8 @@ enum IndexTarget {
         let written = IndexFile.encode(storeID: storeID, segment: .zero, logs: logs)
         require(decoded(written.bytes) == written.rows, "an index that was written is read otherwise")
         for (row, log) in zip(written.rows, logs) {
-            require(entries(of: row, in: written.bytes) == Array(log.entries), "a block that was written is read otherwise")
+            require(
+                entries(of: row, in: written.bytes) == Array(log.entries), "a block that was written is read otherwise")
         }
     }
 
@@ -50,7 +51,8 @@ enum IndexTarget {
     private static func repair(_ bytes: inout [UInt8]) {
         guard bytes.count >= IndexFile.headerBytes else { return }
         bytes.store(UInt64(bytes.count), at: 40)
-        let count = min(Int(bytes.integer(at: 12, as: UInt32.self)), (bytes.count - IndexFile.headerBytes) / IndexFile.rowBytes)
+        let count = min(
+            Int(bytes.integer(at: 12, as: UInt32.self)), (bytes.count - IndexFile.headerBytes) / IndexFile.rowBytes)
         bytes.store(UInt32(count), at: 12)
         for row in 0..<count {
             let place = IndexFile.headerBytes + row * IndexFile.rowBytes

@@ -55,8 +55,10 @@ enum RecoveryTarget {
         var last = ChainState.beginning
         var end = Position(rawValue: UInt64(blockBytes))
         while let (batch, position) = try! walk.next() {
-            require(position >= end && position.rawValue % UInt64(blockBytes) == 0, "batches overlap or lie between blocks")
-            require(batch.header.number == last.number.next && batch.header.previousCRC == last.crc, "the chain is broken")
+            require(
+                position >= end && position.rawValue % UInt64(blockBytes) == 0, "batches overlap or lie between blocks")
+            require(
+                batch.header.number == last.number.next && batch.header.previousCRC == last.crc, "the chain is broken")
             last = ChainState(after: batch.header)
             end = position + Int(batch.header.byteCount)
         }
@@ -96,7 +98,8 @@ enum RecoveryTarget {
     }
 
     /// Puts the checksums of all batches right, and their places in the chain if that is wanted.
-    private static func repair(_ bytes: inout [UInt8], _ segment: Position, _ chain: inout ChainState, isChained: Bool) {
+    private static func repair(_ bytes: inout [UInt8], _ segment: Position, _ chain: inout ChainState, isChained: Bool)
+    {
         var offset = blockBytes
         while offset < bytes.count {
             let byteCount = Int(bytes.integer(at: offset + 8, as: UInt32.self))

@@ -10,12 +10,15 @@ enum RequestTarget {
         switch routed.route {
         case .records(let log):
             checkName(target, log)
-            require(rebuilt(target, [log], "/records").elementsEqual(pathBehindAuthority(path)), "another path is routed")
+            require(
+                rebuilt(target, [log], "/records").elementsEqual(pathBehindAuthority(path)), "another path is routed")
         case .record(let log, let offset):
             checkName(target, log)
             let rest = "/records/" + String(decoding: target[offset], as: UTF8.self)
             require(!target[offset].contains(UInt8(ascii: "/")), "an offset has a slash")
-            require(rebuilt(target, [log], rest).count >= pathBehindAuthority(path).count, "a path is longer than its parts")
+            require(
+                rebuilt(target, [log], rest).count >= pathBehindAuthority(path).count, "a path is longer than its parts"
+            )
             checkNumber(Array(target[offset]))
         case .log(let log):
             checkName(target, log)
@@ -43,7 +46,8 @@ enum RequestTarget {
         let name = Array(target[log])
         require(!name.contains(UInt8(ascii: "/")) && !name.contains(UInt8(ascii: "?")), "a name reaches too far")
         let allowed = Set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-".utf8)
-        let isValid = (1...128).contains(name.count) && name[0] != UInt8(ascii: ".") && name.allSatisfy(allowed.contains)
+        let isValid =
+            (1...128).contains(name.count) && name[0] != UInt8(ascii: ".") && name.allSatisfy(allowed.contains)
         require(withExactMemory(name, LogName.isValid) == isValid, "a name is judged wrongly")
     }
 
@@ -65,7 +69,8 @@ enum RequestTarget {
             case .log(let log): .log(shift(log))
             default: routed.route
             }
-        require(absolute == RoutedTarget(route: expected, query: shift(routed.query)), "the absolute form means another")
+        require(
+            absolute == RoutedTarget(route: expected, query: shift(routed.query)), "the absolute form means another")
     }
 
     private static func checkQueries(_ query: [UInt8]) {

@@ -37,7 +37,9 @@ enum Seeds {
 
     // MARK: The format on disk
 
-    private static func frame(_ kind: FrameKind, fields: [(FieldKind, [UInt8])] = [], records: [[UInt8]] = []) -> [UInt8] {
+    private static func frame(_ kind: FrameKind, fields: [(FieldKind, [UInt8])] = [], records: [[UInt8]] = [])
+        -> [UInt8]
+    {
         var writer = FieldWriter()
         for (field, value) in fields { writer.append(field, value) }
         let payload = Array(records.joined())
@@ -89,7 +91,8 @@ enum Seeds {
         let length = [UInt8(truncatingIfNeeded: checkpoint.count), UInt8(checkpoint.count >> 8)]
         return [
             [3, 0, 0] + start, [3, 0, 0] + second, [3, 0, 0] + second + start, [1, 0, 0] + start + torn,
-            [3] + length + checkpoint + second + more, [7] + length + checkpoint + start, [0, 0, 0] + second, [3, 0, 0],
+            [3] + length + checkpoint + second + more, [7] + length + checkpoint + start, [0, 0, 0] + second,
+            [3, 0, 0],
         ]
     }
 
@@ -97,7 +100,8 @@ enum Seeds {
         var table = LogTable()
         for (index, name) in ["orders", "a.b-c_9"].enumerated() {
             let slot = Array(name.utf8).withUnsafeBytes {
-                table.add(name: $0, id: LogID(rawValue: UInt64(index + 7)), created: Timestamp(rawValue: 5), isDurable: true)
+                table.add(
+                    name: $0, id: LogID(rawValue: UInt64(index + 7)), created: Timestamp(rawValue: 5), isDurable: true)
             }
             table[slot].durableNext = RecordOffset(rawValue: 3)
         }
@@ -112,7 +116,8 @@ enum Seeds {
 
     private static var index: [UInt8] {
         let entries = (0..<3).map {
-            IndexEntry(offset: RecordOffset(rawValue: UInt64(10 * $0)), frame: UInt32(70_000 * $0 + 576), batchEnd: 70_000)
+            IndexEntry(
+                offset: RecordOffset(rawValue: UInt64(10 * $0)), frame: UInt32(70_000 * $0 + 576), batchEnd: 70_000)
         }
         return IndexFile.encode(
             storeID: IndexTarget.storeID, segment: .zero,
@@ -125,7 +130,10 @@ enum Seeds {
     private static var bodies: [[UInt8]] {
         let framed: [UInt8] = [3, 0, 0, 0, 1, 2, 3, 0, 0, 0, 0, 1, 0, 0, 0, 9]
         let control: [[UInt8]] = (0..<3).map { [0x3C | $0, 255, 255] }
-        return [control[0] + [1], control[1] + Array("one\r\n\ntwo\n\r\nthree".utf8), control[2] + framed, [2, 0, 0] + framed]
+        return [
+            control[0] + [1], control[1] + Array("one\r\n\ntwo\n\r\nthree".utf8), control[2] + framed,
+            [2, 0, 0] + framed,
+        ]
     }
 
     private static let targets = [

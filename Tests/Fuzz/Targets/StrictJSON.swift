@@ -75,7 +75,9 @@ struct StrictJSON {
     private static func isNumber(_ text: String) -> Bool {
         let parts = text.drop { $0 == "-" }.split(separator: ".", omittingEmptySubsequences: false)
         guard text.hasPrefix("--") == false, (1...2).contains(parts.count) else { return false }
-        guard parts.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }) else { return false }
+        guard parts.allSatisfy({ !$0.isEmpty && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }) else {
+            return false
+        }
         return parts[0] == "0" || !parts[0].hasPrefix("0")
     }
 
