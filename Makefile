@@ -59,3 +59,10 @@ bench:
 	scripts/install-dependencies build bench
 	swift build -c release
 	bench/run
+
+# The parsers under libFuzzer and AddressSanitizer: SECONDS for each target of TARGETS (all).
+SECONDS ?= 60
+TARGETS ?=
+fuzz:
+	scripts/install-dependencies build test
+	FUZZ_SECONDS=$(SECONDS) scripts/run-fuzz $(TARGETS)

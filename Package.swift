@@ -61,3 +61,18 @@ let package = Package(
     ],
     swiftLanguageModes: [.v6]
 )
+
+// The parsers under hostile bytes. The same sources are a test, which replays the saved inputs, and with
+// APPENDLOG_FUZZ in the environment (scripts/run-fuzz) a program driven by libFuzzer, which only such a build has.
+let fuzzed: [Target.Dependency] = ["LogFormat", "WriteAheadLog", "LogStore", "HTTPFrontEnd", "AppendLogService"]
+if Context.environment["APPENDLOG_FUZZ"] == nil {
+    package.targets.append(
+        .testTarget(
+            name: "FuzzTests", dependencies: fuzzed, path: "Tests/Fuzz", exclude: ["Driver", "Corpus"],
+            swiftSettings: tested))
+} else {
+    package.targets.append(
+        .executableTarget(
+            name: "appendlog-fuzz", dependencies: fuzzed, path: "Tests/Fuzz", exclude: ["Replay", "Corpus"],
+            swiftSettings: tested))
+}

@@ -39,8 +39,11 @@ extension Service {
         } catch {
             return answer(exchange, .invalidQuery(error))
         }
-        guard let form = PageForm.accepted(by: unsafe exchange.header("Accept").map { unsafe Array($0) }) else {
-            return answer(exchange, .notAcceptable)
+        guard let form = PageForm.accepted(by: exchange.combinedHeader("accept")) else {
+            var response = Problem.notAcceptable.response()
+            response.addHeader("Vary", "Accept")
+            exchange.respond(response)
+            return .answered
         }
         guard let slot = unsafe store.slot(named: exchange.part(log)) else { return answer(exchange, .logNotFound) }
         guard hasRoomForReads else { return answer(exchange, .overloadedByReads) }

@@ -15,3 +15,7 @@ static inline int frontend_socket_descriptor(struct MHD_Connection *connection) 
 static inline void *frontend_socket_context(struct MHD_Connection *connection) {
   return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
+
+static inline size_t frontend_head_bytes(struct MHD_Connection *connection) {
+  return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+}

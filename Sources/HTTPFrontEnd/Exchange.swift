@@ -95,6 +95,11 @@ import Glibc
         unsafe connection?.header(name)
     }
 
+    /// The values of all headers of that (lower-case) name, joined by commas; nil if there is none or the client has gone.
+    public func combinedHeader(_ name: StaticString) -> [UInt8]? {
+        connection?.combinedHeader(name)
+    }
+
     /// Gives the answer; exactly once. From within a call of the handler, or, while the exchange waits, from
     /// anywhere on the thread that runs the front end: it is then sent by the next `run`.
     public func respond(_ response: consuming HTTPResponse) {
@@ -154,10 +159,13 @@ extension Exchange {
         targetBytes > targetBytesMax
     }
 
-    /// True when the target is as libmicrohttpd saw it, without spaces and control characters. A NUL ends the text
-    /// that the target callback gets: then the version does not begin right behind it.
-    func isTargetValid(before line: RequestLine) -> Bool {
-        guard targetBytes > 0, UInt(bitPattern: unsafe line.version) == targetEndAddress + 1 else { return false }
+    /// True when the target is as libmicrohttpd saw it, without spaces and control characters, and one space from the method
+    /// and the version. A NUL ends the text that libmicrohttpd hands on: then the next part does not begin right behind it.
+    func isTargetValid(in line: RequestLine) -> Bool {
+        let methodEnd = unsafe UInt(bitPattern: line.method) + UInt(strlen(line.method))
+        guard targetBytes > 0, UInt(bitPattern: unsafe line.version) == targetEndAddress + 1,
+            targetEndAddress == methodEnd + 1 + UInt(targetBytes)
+        else { return false }
         for index in 0..<targetBytes {
             let byte = unsafe target[index]
             if byte <= 0x20 || byte == 0x7F { return false }

@@ -43,6 +43,8 @@ public final class HTTPFrontEnd {
     /// A request got further in this round, so its connection may go on without a new event. libmicrohttpd knows
     /// that too, but while exchanges are asked again it always says so.
     var hasProgressed = false
+    /// Rounds in a row after which work was left although no request got further.
+    private var idleRounds = 0
     /// Exchanges in phase `requestLine`.
     var unfinishedHeaderCount = 0
     /// Something happened that only another round takes up.
@@ -115,9 +117,17 @@ public final class HTTPFrontEnd {
             acceptedInRound = 0
             daemon.run()
             mustRunAgain =
-                needsRound || (retryingCount > 0 ? hasProgressed || hasUnreadHeaders : daemon.hasWorkLeft)
+                needsRound || (retryingCount > 0 ? hasProgressed || hasUnreadHeaders : hasWorkLeft(daemon))
             rounds += 1
         } while mustRunAgain && rounds < HTTPLimits.roundsPerRunMax
+    }
+
+    /// True when libmicrohttpd can go on by itself. It always says so while a chunk's first line is longer than its read
+    /// buffer, where it waits for what it has no room for: the body's deadline ends that.
+    private func hasWorkLeft(_ daemon: Daemon) -> Bool {
+        let isWorkLeft = daemon.hasWorkLeft
+        idleRounds = hasProgressed || !isWorkLeft ? 0 : idleRounds + 1
+        return isWorkLeft && idleRounds < HTTPLimits.idleRoundsMax
     }
 
     /// True when a socket holds more of a request's headers. They took libmicrohttpd's whole read buffer, and only
@@ -229,6 +239,7 @@ extension HTTPFrontEnd {
         let tracked = TrackedConnection(
             descriptor: connection.descriptor, isSurplus: connections.count >= limits.connectionsMax, now: now)
         connections.add(tracked)
+        hasProgressed = true
         acceptedInRound += 1
         if acceptedInRound >= HTTPLimits.acceptedPerRoundMax { requireRound() }
         return tracked

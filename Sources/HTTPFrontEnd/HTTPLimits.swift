@@ -58,6 +58,9 @@ public struct HTTPLimits: Sendable {
     static let retryMicrosecondsMax: UInt64 = 2_000
     /// Rounds of libmicrohttpd in one `run`: one queues answers, one sends them, one reads what clients sent next.
     static let roundsPerRunMax = 3
+    /// Rounds without any progress after which only an event or the next tick starts another. Headers come in without a
+    /// call of ours, but fill libmicrohttpd's buffer in fewer rounds than this.
+    static let idleRoundsMax = 64
     /// libmicrohttpd accepts at most 11 connections a round; from 10 on there may be more.
     static let acceptedPerRoundMax = 10
     /// Body buffers up to this size stay with the pooled exchange; larger ones are freed after use.

@@ -34,7 +34,9 @@ final class StoreReplay: RecoveryVisitor {
         nextID = reader.nextID
         lastTimestamp = reader.lastTimestamp
         while let log = try reader.next() {
-            guard unsafe log.name.withUnsafeBytes({ unsafe table.slot(named: $0) }) == nil else { throw .badField }
+            guard unsafe log.name.withUnsafeBytes({ unsafe table.slot(named: $0) }) == nil, slots[log.id] == nil else {
+                throw .badField
+            }
             let slot = unsafe log.name.withUnsafeBytes { unsafe add($0, log.id, log.created) }
             table[slot].first = log.first
             table[slot].sequencedNext = log.next
@@ -127,16 +129,17 @@ final class StoreReplay: RecoveryVisitor {
     ) throws(WriteAheadLogError) {
         guard slots[header.logID] == nil else { return }
         guard let name = unsafe frame.fields.value(of: .logName), unsafe LogName.isValid(name),
-            unsafe table.slot(named: name) == nil
+            unsafe table.slot(named: name) == nil, header.logID.rawValue < .max
         else {
-            throw .damaged(Damage(file: "wal", position: position, cause: "a log is made with a name that cannot be"))
+            throw .damaged(
+                Damage(file: "wal", position: position, cause: "a log is made with a name or an id that cannot be"))
         }
         unsafe _ = add(name, header.logID, header.timestamp)
         nextID = max(nextID, header.logID.next)
     }
 
     private func applyLost(_ header: FrameHeader, _ frame: FrameView, _ position: Position) throws(WriteAheadLogError) {
-        guard let lost = frame.lostRecords else {
+        guard let lost = frame.lostRecords, header.logID.rawValue < .max else {
             throw .damaged(Damage(file: "wal", position: position, cause: "a frame about lost records makes no sense"))
         }
         guard let slot = slots[header.logID] else {

@@ -57,6 +57,21 @@ def test_a_ring_that_fails_while_the_server_runs_ends_it_without_a_false_answer(
     check_outcomes(start_server("--engine", "syscalls"), log, outcomes)
 
 
+@pytest.mark.parametrize("mode", ["direct", "buffered"])
+@pytest.mark.parametrize("error", ["EAGAIN", "EBUSY"])
+def test_a_kernel_that_has_no_memory_for_requests_for_a_while_is_asked_again(start_server, workspace, log, mode, error):
+    trace = workspace / f"strace-{mode}-{error}"
+    server = start_server("--mode", mode, wrapper=failing("io_uring_enter", error, trace, when="100..400"))
+    with server.connect() as connection:
+        records = [b"%d" % number for number in range(50)]
+        for number, record in enumerate(records):
+            assert append_ok(connection, log, record)["first"] == number
+        wait_until(lambda: stats(connection)["ready"] and trace.read_text().count("(INJECTED)") == 301, "the refusals are over")
+        append_ok(connection, log, b"after")
+        assert read_all(connection, log) == [*records, b"after"]
+    server.stop()
+
+
 def test_reads_under_way_when_the_ring_fails_are_answered_and_not_left_hanging(start_server, log):
     record = b"r" * 900_000
     with (first := start_server()).connect() as connection:
@@ -106,6 +121,13 @@ def test_a_ring_whose_file_slot_cannot_be_changed_turns_segments_all_the_same(st
     assert "(INJECTED)" in trace.read_text()
     with start_server().connect() as connection:
         assert read_all(connection, log) == records
+
+
+@pytest.mark.parametrize("when", ["1", "2"])
+def test_a_kernel_that_gives_no_thread_is_named_at_the_start(start_server, when):
+    with pytest.raises(StartFailed, match="pthread_create.*Resource temporarily unavailable") as refusal:
+        start_server("--engine", "syscalls", wrapper=failing("/^clone", "EAGAIN", when=when))
+    assert "ended with 1" in str(refusal.value) and "Fatal error" not in str(refusal.value)
 
 
 @pytest.fixture

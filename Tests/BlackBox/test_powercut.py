@@ -37,7 +37,7 @@ def power_cuts(workspace: Path, *arguments: str) -> tuple[int, list[dict], str]:
     summary = workspace / "powercut.json"
     summary.unlink(missing_ok=True)
     command = [POWER_CUT / "run", "--binary", BINARY, "--seed", str(SEED), "--summary", summary, *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=540, check=False)
     said = f"exit status {ended.returncode}\n{ended.stdout}{ended.stderr}"
     print(said, f"repeat with APPENDLOG_POWERCUT_SEED={SEED}")
     if ended.returncode == 2 and "cannot run here:" in ended.stderr:

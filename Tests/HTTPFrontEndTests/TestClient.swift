@@ -27,9 +27,6 @@ final class TestClient {
 
     init(port: UInt16, host: UInt32 = 0x7F00_0001) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-        var timeout = timeval(tv_sec: 10, tv_usec: 0)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
-        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
         var one: Int32 = 1
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<Int32>.size))
         var address = sockaddr_in()
@@ -45,6 +42,10 @@ final class TestClient {
             descriptor = -1
             throw Failure.connectFailed(errno: number)
         }
+        // With a timeout no call is restarted after a signal; a connect that was interrupted could not be repeated.
+        var timeout = timeval(tv_sec: 30, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
+        setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
     }
 
     deinit {
@@ -74,8 +75,10 @@ final class TestClient {
         let bytes = Array(bytes)
         var sent = 0
         while sent < bytes.count {
-            let count = bytes.withUnsafeBytes {
-                Glibc.send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
+            let count = uninterrupted {
+                bytes.withUnsafeBytes {
+                    Glibc.send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL))
+                }
             }
             guard count > 0 else { return false }
             sent += count
@@ -127,11 +130,11 @@ final class TestClient {
     func readsEnd() -> Bool {
         guard received.isEmpty else { return false }
         var byte: UInt8 = 0
-        let count = recv(descriptor, &byte, 1, 0)
+        let count = uninterrupted { recv(descriptor, &byte, 1, 0) }
         return count == 0 || (count < 0 && (errno == ECONNRESET || errno == EPIPE))
     }
 
-    /// Reads whatever comes until the server closes, or nothing comes for 10 s.
+    /// Reads whatever comes until the server closes, or nothing comes for 30 s.
     func discardRest() {
         while (try? readMore()) != nil {}
         received = []
@@ -162,10 +165,18 @@ final class TestClient {
 
     private func readMore() throws {
         var buffer = [UInt8](repeating: 0, count: 65_536)
-        let count = recv(descriptor, &buffer, buffer.count, 0)
+        let count = uninterrupted { recv(descriptor, &buffer, buffer.count, 0) }
         let text = String(decoding: received.prefix(400), as: UTF8.self)
         if count == 0 || (count < 0 && errno != EAGAIN) { throw Failure.closedEarly(received: text) }
         if count < 0 { throw Failure.timedOut(received: text) }
         received.append(contentsOf: buffer[..<count])
+    }
+}
+
+/// Repeats a call that a signal has interrupted.
+private func uninterrupted(_ call: () -> Int) -> Int {
+    while true {
+        let result = call()
+        if result >= 0 || errno != EINTR { return result }
     }
 }

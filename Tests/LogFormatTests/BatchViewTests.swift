@@ -170,8 +170,8 @@ import Testing
     }
 
     @Test func unknownKindsFieldsAndFlagsInAGoodBatchNeedANewerVersion() {
-        #expect(throws: FormatError.unknownKind(10)) {
-            try SampleBatch(decoding: forged(UInt8(10), at: 8, inFrame: Self.secondFrame))
+        #expect(throws: FormatError.unknownKind(11)) {
+            try SampleBatch(decoding: forged(UInt8(11), at: 8, inFrame: Self.secondFrame))
         }
         #expect(throws: FormatError.unknownFlags(1)) {
             try SampleBatch(decoding: forged(UInt8(1), at: 9, inFrame: Self.secondFrame))

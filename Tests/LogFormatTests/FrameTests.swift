@@ -155,7 +155,7 @@ import Testing
     }
 
     @Test func everyUnknownKindIsRefused() {
-        for kind in [UInt8(0)] + Array(10...UInt8.max) {
+        for kind in [UInt8(0)] + Array(11...UInt8.max) {
             #expect(throws: FormatError.unknownKind(kind)) { try decoded(forged(kind, at: 8)) }
         }
     }
@@ -167,7 +167,7 @@ import Testing
     }
 
     @Test func anUnknownFieldIsRefused() {
-        #expect(throws: FormatError.unknownField(8)) { try decoded(forged(UInt16(8), at: FrameHeader.byteCount)) }
+        #expect(throws: FormatError.unknownField(9)) { try decoded(forged(UInt16(9), at: FrameHeader.byteCount)) }
     }
 
     @Test func theReservedNumberMustBeZero() {

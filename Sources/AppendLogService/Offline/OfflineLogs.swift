@@ -66,6 +66,7 @@ public struct OfflineLogs {
     /// Takes a frame. Throws for a kind that this version does not know what to do with.
     public mutating func take(_ frame: FrameView, _ place: FramePlace) throws(WriteAheadLogError) -> Taking {
         let header = frame.header
+        guard header.logID.rawValue < .max else { return Taking(refusal: "no log has the id \(header.logID)") }
         var taking: Taking
         switch header.kind {
         case .create: taking = takeCreate(frame)

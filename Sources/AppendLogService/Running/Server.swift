@@ -21,10 +21,15 @@ public enum Server {
             exit(1)
         }
         guard let bounded = boundedByDescriptors(configuration, logger) else { exit(1) }
-        _ = startThread {
-            unsafe clinux_name_thread("loop")
-            serve(bounded, asked: configuration, drainDescriptor: drainDescriptor, logger)
-            exit(0)
+        do throws(FileError) {
+            _ = try startThread {
+                unsafe clinux_name_thread("loop")
+                serve(bounded, asked: configuration, drainDescriptor: drainDescriptor, logger)
+                exit(0)
+            }
+        } catch {
+            logger.error("\(error)")
+            exit(1)
         }
         signals.wait()
         signalEvent(drainDescriptor)

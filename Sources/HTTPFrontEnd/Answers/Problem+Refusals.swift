@@ -11,17 +11,18 @@ extension Problem {
         status: 400, code: "invalid_host", title: "Host missing or repeated",
         detail: "An HTTP/1.1 request carries exactly one Host header.")
 
-    /// RFC 9112, 5.1: no white space before the colon; a proxy might see another header than we do.
+    /// RFC 9112, 2.2 and 5.1: no white space before the colon, no line break but CR LF; a proxy might see another header than
+    /// we do.
     static let invalidHeader = Problem(
         status: 400, code: "invalid_header", title: "Malformed header",
-        detail:
-            "A header name is empty or contains white space, a control character or a byte above 126, or a header goes on in the next line."
-    )
+        detail: "A header name is empty or contains white space, a control character or a byte above 126, or a header "
+            + "contains a control character, or goes on in the next line, or does not end with CR LF.")
 
-    /// A NUL, a space or another control character in the target.
+    /// A NUL, a space or another control character in the target, or more than one space beside it (RFC 9112, 3).
     static let invalidTarget = Problem(
         status: 400, code: "invalid_target", title: "Malformed request target",
-        detail: "The request target contains a space, a NUL or another control character. Encode it as %XX.")
+        detail: "The request target contains a space, a NUL or another control character, or more than one space is "
+            + "beside it. Encode it as %XX.")
 
     /// RFC 9112, 6.1: a server that does not understand a transfer coding answers 501.
     static let unknownTransferCoding = Problem(

@@ -47,18 +47,36 @@ import CMicroHTTPD
         return unsafe UnsafeRawBufferPointer(start: value, count: byteCount)
     }
 
-    /// Reads all header lines once.
-    func summarizeHeaders(into summary: inout HeaderSummary) {
+    /// Reads all header lines once, in their order.
+    func summarizeHeaders(behind line: RequestLine) -> HeaderSummary {
+        var walk = HeaderWalk(behind: line)
         let note: MHD_KeyValueIteratorN = { context, _, name, nameBytes, value, valueBytes in
-            let summary = unsafe context!.assumingMemoryBound(to: HeaderSummary.self)
-            unsafe summary.pointee.note(
+            let walk = unsafe context!.assumingMemoryBound(to: HeaderWalk.self)
+            unsafe walk.pointee.note(
                 name: UnsafeRawBufferPointer(start: name, count: nameBytes),
                 value: UnsafeRawBufferPointer(start: value, count: value == nil ? 0 : valueBytes))
             return .YES
         }
-        unsafe withUnsafeMutablePointer(to: &summary) { pointer in
+        unsafe withUnsafeMutablePointer(to: &walk) { pointer in
             _ = unsafe MHD_get_connection_values_n(self.pointer, .HEADER_KIND, note, pointer)
         }
+        return unsafe walk.finish(headEnd: UnsafeRawPointer(line.method) + frontend_head_bytes(pointer))
+    }
+
+    /// The values of all headers of a name, joined by commas (RFC 9110, 5.3); nil if there is none.
+    func combinedHeader(_ name: StaticString) -> [UInt8]? {
+        var combined = CombinedHeader(name: name)
+        let note: MHD_KeyValueIteratorN = { context, _, name, nameBytes, value, valueBytes in
+            let combined = unsafe context!.assumingMemoryBound(to: CombinedHeader.self)
+            unsafe combined.pointee.note(
+                name: UnsafeRawBufferPointer(start: name, count: nameBytes),
+                value: UnsafeRawBufferPointer(start: value, count: value == nil ? 0 : valueBytes))
+            return .YES
+        }
+        unsafe withUnsafeMutablePointer(to: &combined) { pointer in
+            _ = unsafe MHD_get_connection_values_n(self.pointer, .HEADER_KIND, note, pointer)
+        }
+        return combined.value
     }
 }
 

@@ -8,6 +8,7 @@ extension HTTPFrontEnd {
         let exchange = pooledExchange()
         unsafe exchange.begin(target: target, on: connection, tracked)
         tracked.enter(.header, now: now)
+        hasProgressed = true
         unfinishedHeaderCount += 1
         return exchange
     }
@@ -58,8 +59,7 @@ extension HTTPFrontEnd {
         // Whatever becomes of it, it is no longer one whose headers are missing.
         exchange.phase = .receiving
         unfinishedHeaderCount -= 1
-        var head = HeaderSummary()
-        connection.summarizeHeaders(into: &head)
+        let head = connection.summarizeHeaders(behind: line)
         exchange.method = unsafe HTTPMethod(text: line.method)
         if let problem = refusal(of: exchange, line, head) {
             return refuseAtOnce(exchange, problem)
@@ -88,8 +88,8 @@ extension HTTPFrontEnd {
     private func refusal(of exchange: Exchange, _ line: RequestLine, _ head: HeaderSummary) -> Problem? {
         if unsafe exchange.tracked?.isSurplus == true { return .overloadedByConnections }
         if exchange.isTargetTooLong { return .targetTooLong(bytesMax: limits.targetBytesMax) }
-        if !exchange.isTargetValid(before: line) { return .invalidTarget }
-        if head.hasInvalidName { return .invalidHeader }
+        if !exchange.isTargetValid(in: line) { return .invalidTarget }
+        if head.hasInvalidLine { return .invalidHeader }
         let isHTTP10 = line.isHTTP10
         if head.contentLengthCount > 1 { return .ambiguousLength }
         if head.transferEncodingCount > 0 {

@@ -28,12 +28,12 @@ struct HeaderSummary {
     var contentLength: UInt64 = 0
     /// The client waits for "100 Continue" before it sends its body.
     var expectsContinue = false
-    /// A name has a byte that no header name may have, or its line was folded (RFC 9112, 5.2).
-    var hasInvalidName = false
+    /// A name or a value has a byte that it may not have, or its line was folded (RFC 9112, 5.2).
+    var hasInvalidLine = false
 
     /// Takes one header line in.
     mutating func note(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
-        if unsafe !Self.isValid(name) || Self.isFolded(name, value) { hasInvalidName = true }
+        if unsafe !Self.isName(name) || !Self.isValue(value) || Self.isFolded(name, value) { hasInvalidLine = true }
         switch name.count {
         case 4 where unsafe Self.equal(name, "host"):
             hostCount += 1
@@ -58,8 +58,13 @@ struct HeaderSummary {
         return unsafe valueStart < nameStart + name.count
     }
 
+    /// No control character but the tab: a CR alone ends a line for some (RFC 9112, 2.2).
+    private static func isValue(_ value: UnsafeRawBufferPointer) -> Bool {
+        unsafe value.allSatisfy { ($0 >= 0x20 && $0 != 0x7F) || $0 == 0x09 }
+    }
+
     /// Visible ASCII, and at least one.
-    private static func isValid(_ name: UnsafeRawBufferPointer) -> Bool {
+    private static func isName(_ name: UnsafeRawBufferPointer) -> Bool {
         for index in 0..<name.count {
             let byte = unsafe name[index]
             if byte <= 0x20 || byte >= 0x7F { return false }
@@ -68,7 +73,7 @@ struct HeaderSummary {
     }
 
     /// Compares without regard to ASCII case; `lowercase` has only lower-case letters and hyphens.
-    private static func equal(_ text: UnsafeRawBufferPointer, _ lowercase: StaticString) -> Bool {
+    static func equal(_ text: UnsafeRawBufferPointer, _ lowercase: StaticString) -> Bool {
         guard text.count == lowercase.utf8CodeUnitCount else { return false }
         for index in text.indices {
             let byte = unsafe text[index]
@@ -89,5 +94,52 @@ struct HeaderSummary {
             value = sum
         }
         return value
+    }
+}
+
+/// One walk over the header lines, in their order: what they say, and whether they are all that was sent between the
+/// request line and the empty line, each ended by CR LF.
+///
+/// libmicrohttpd 0.9.75 writes NULs over the line ends and measures texts by `strlen`: a NUL that was sent cuts a value
+/// short, and at the beginning of a line it ends the headers. What is left out shows as a gap between two lines. A line that
+/// ends with LF alone shows too; it is refused, because beside it some gaps would not.
+@safe struct HeaderWalk {
+    private var summary = HeaderSummary()
+    /// Behind the text of the last line.
+    private var end: UnsafeRawPointer
+    private var hasLines = false
+
+    init(behind line: RequestLine) {
+        unsafe end = UnsafeRawPointer(line.version) + strlen(line.version)
+    }
+
+    mutating func note(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
+        unsafe summary.note(name: name, value: value)
+        hasLines = true
+        guard let nameStart = name.baseAddress, let valueStart = value.baseAddress, unsafe nameStart == end + 2 else {
+            summary.hasInvalidLine = true
+            return
+        }
+        unsafe end = valueStart + value.count
+    }
+
+    /// What the lines say. `headEnd` is the first byte behind the empty line: two line ends behind the last line's text.
+    consuming func finish(headEnd: UnsafeRawPointer) -> HeaderSummary {
+        if hasLines, unsafe headEnd != end + 4 { summary.hasInvalidLine = true }
+        return summary
+    }
+}
+
+/// The values of all headers of one name.
+@safe struct CombinedHeader {
+    let name: StaticString
+    private(set) var value: [UInt8]?
+
+    init(name: StaticString) { self.name = name }
+
+    mutating func note(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
+        guard unsafe HeaderSummary.equal(name, self.name) else { return }
+        if self.value == nil { self.value = [] } else { self.value?.append(UInt8(ascii: ",")) }
+        unsafe self.value?.append(contentsOf: value)
     }
 }

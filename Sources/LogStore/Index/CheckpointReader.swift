@@ -42,7 +42,9 @@ public struct CheckpointReader {
         let next = RecordOffset(rawValue: try reader.read())
         let bytes: UInt64 = try reader.read()
         let name = unsafe try reader.readBytes(Int(try reader.read(UInt8.self)))
-        guard unsafe LogName.isValid(name), first <= next else { throw .badField }
+        guard unsafe LogName.isValid(name), first <= next, id < nextID, bytes <= UInt64(Int64.max) else {
+            throw .badField
+        }
         return Log(id: id, created: created, first: first, next: next, bytes: bytes, name: unsafe Array(name))
     }
 }

@@ -13,6 +13,8 @@ public struct IndexAudit {
     /// Takes a frame of the segment, in the order of the positions.
     public mutating func take(_ view: FrameView, _ place: FramePlace) {
         let frame = view.header
+        // What was damaged at the end of a segment is only known once the next one was looked into.
+        guard place.position >= segment.position else { return }
         guard frame.kind == .append || view.lostRecords.map({ !$0.isEmpty }) ?? false else { return }
         let entry = IndexEntry(
             offset: frame.firstOffset, frame: UInt32(place.position - segment.position),

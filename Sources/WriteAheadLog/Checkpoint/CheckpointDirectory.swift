@@ -30,7 +30,7 @@ struct CheckpointDirectory: Sendable {
 
     /// Temporary files that a run left when it ended in the middle.
     func leftovers() throws(WriteAheadLogError) -> [String] {
-        try accessing { () throws(FileError) in try fileSystem.list(directory.checkpointsPath) }
+        try accessing { () throws(FileError) in try all() }
             .filter { $0.hasSuffix(".tmp") }.map { "\(directory.checkpointsPath)/\($0)" }
     }
 
@@ -61,6 +61,14 @@ struct CheckpointDirectory: Sendable {
     }
 
     private func list() throws(FileError) -> [String] {
-        try fileSystem.list(directory.checkpointsPath).filter { DataDirectory.number(of: $0, ending: ".ckpt") != nil }
+        try all().filter { DataDirectory.number(of: $0, ending: ".ckpt") != nil }
+    }
+
+    /// No names where there is no directory: a start makes it, a judgement makes nothing.
+    private func all() throws(FileError) -> [String] {
+        do throws(FileError) { return try fileSystem.list(directory.checkpointsPath) } catch {
+            guard error.code == ENOENT else { throw error }
+            return []
+        }
     }
 }

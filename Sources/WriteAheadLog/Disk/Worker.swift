@@ -23,7 +23,7 @@ public final class Worker<Job: Sendable, Outcome: Sendable>: Sendable {
         self.perform = perform
         outcomeDescriptor = try makeEventDescriptor()
         jobDescriptor = try makeEventDescriptor()
-        start(name: name)
+        try start(name: name)
     }
 
     deinit {
@@ -58,13 +58,14 @@ public final class Worker<Job: Sendable, Outcome: Sendable>: Sendable {
         if let handle { _ = pthread_join(handle, nil) }
     }
 
-    private func start(name: String) {
+    private func start(name: String) throws(FileError) {
         // The thread keeps the worker alive until it ends.
         let body: @Sendable () -> Void = { [self] in
             unsafe name.withCString { unsafe clinux_name_thread($0) }
             run()
         }
-        thread.withLock { $0 = startThread(body) }
+        let handle = try startThread(body)
+        thread.withLock { $0 = handle }
     }
 
     private func run() {
@@ -87,8 +88,8 @@ public final class Worker<Job: Sendable, Outcome: Sendable>: Sendable {
     }
 }
 
-/// Starts a thread; it must be joined by its owner.
-public func startThread(_ body: @escaping @Sendable () -> Void) -> pthread_t {
+/// Starts a thread; it must be joined by its owner. Fails at the limit of processes (`ulimit -u`, `pids.max`).
+public func startThread(_ body: @escaping @Sendable () -> Void) throws(FileError) -> pthread_t {
     let box = unsafe Unmanaged.passRetained(ThreadBody(run: body))
     var handle = pthread_t()
     let code = unsafe pthread_create(
@@ -97,7 +98,10 @@ public func startThread(_ body: @escaping @Sendable () -> Void) -> pthread_t {
             unsafe Unmanaged<ThreadBody>.fromOpaque(context!).takeRetainedValue().run()
             return nil
         }, box.toOpaque())
-    precondition(code == 0, "the kernel gives no thread: \(errnoSentence(code))")
+    guard code == 0 else {
+        unsafe box.release()
+        throw FileError(operation: "pthread_create", path: "a thread", code: code)
+    }
     return handle
 }
 

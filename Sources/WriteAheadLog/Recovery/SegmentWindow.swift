@@ -21,7 +21,8 @@ final class SegmentWindow {
         self.file = file
         self.fileSystem = fileSystem
         descriptor = try accessing { () throws(FileError) in try fileSystem.open(file.path, .read) }
-        unsafe buffer = .allocate(byteCount: WriteAheadLogLimits.scanWindowBytes, alignment: 4096)
+        let windowBytes = min(WriteAheadLogLimits.scanWindowBytes, Int(file.header.segmentBytes))
+        unsafe buffer = .allocate(byteCount: windowBytes, alignment: 4096)
     }
 
     deinit {

@@ -128,7 +128,7 @@ public final class CopyWriter {
     private func endSegment() throws(FileError) {
         let zeros = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 4096)
         defer { unsafe zeros.deallocate() }
-        unsafe zeros.initializeMemory(as: UInt8.self, repeating: 0)
+        unsafe _ = memset(zeros.baseAddress!, 0, zeros.count)
         while offset < segmentBytes {
             let count = min(zeros.count, segmentBytes - offset)
             unsafe try fileSystem.write(

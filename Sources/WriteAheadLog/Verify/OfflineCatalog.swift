@@ -11,6 +11,8 @@ struct OfflineCatalog {
         /// Its name, relative to the data directory.
         let shown: String
         let hasHeader: Bool
+        /// Its size is what its header says.
+        let hasSize: Bool
     }
 
     private(set) var files: [File] = []
@@ -53,7 +55,10 @@ struct OfflineCatalog {
             let guess = SegmentHeader(
                 blockBytes: blockBytes, storeID: storeID, position: entry.position,
                 segmentBytes: min(entry.size, UInt64(WriteAheadLogLimits.segmentBytesMax)), created: .zero)
-            files.append(File(file: SegmentCatalog.File(header: guess, path: path), shown: shown, hasHeader: false))
+            files.append(
+                File(
+                    file: SegmentCatalog.File(header: guess, path: path), shown: shown, hasHeader: false, hasSize: false
+                ))
             return
         }
         if header.position != entry.position { note("its header names the position \(header.position.rawValue)") }
@@ -61,7 +66,9 @@ struct OfflineCatalog {
         if header.segmentBytes != entry.size {
             note("it has \(entry.size) bytes, its header says \(header.segmentBytes)")
         }
-        let added = File(file: SegmentCatalog.File(header: header, path: path), shown: shown, hasHeader: true)
+        let added = File(
+            file: SegmentCatalog.File(header: header, path: path), shown: shown, hasHeader: true,
+            hasSize: header.segmentBytes == entry.size)
         guard let twin = files.firstIndex(where: { $0.file.header.position == header.position }) else {
             return files.append(added)
         }

@@ -54,21 +54,24 @@ struct SalvageWalk {
     private mutating func begin(_ first: OfflineCatalog.File) throws(WriteAheadLogError) {
         let position = first.file.header.position
         tail.position = position + Int(first.file.header.blockBytes)
-        if position == .zero {
-            chain = .beginning
-            return
-        }
-        guard let checkpoint = log.newestCheckpoint else {
-            return try note(
-                first.shown, position, "it is the first segment, and no readable checkpoint says what was before it")
-        }
-        if checkpoint.anchor.segment == position { chain = checkpoint.anchor.chain }
-        if !files.contains(where: { $0.file.header.position == checkpoint.anchor.segment }) {
+        if let checkpoint = log.newestCheckpoint,
+            !files.contains(where: { $0.file.header.position == checkpoint.anchor.segment })
+        {
             let missing = "wal/\(DataDirectory.segmentName(checkpoint.anchor.segment))"
             try note(
                 missing, checkpoint.anchor.segment,
                 "the segment is missing where a checkpoint says that the log goes on")
         }
+        if position == .zero {
+            chain = .beginning
+            return
+        }
+        guard let checkpoint = log.newestCheckpoint else {
+            try note(
+                first.shown, position, "it is the first segment, and no readable checkpoint says what was before it")
+            return try visit(.unknownBytes(position - .zero))
+        }
+        if checkpoint.anchor.segment == position { chain = checkpoint.anchor.chain }
     }
 
     /// Goes through one segment.
@@ -190,11 +193,22 @@ struct SalvageWalk {
                 files[index].shown, files[index].file.header.position + offset,
                 "the batch expected here is gone or unreadable, and a checkpoint says that it was durable")
             for gap in gaps { _ = try salvage(gap, until: nil) }
-            let end = files[files.count - 1].file.limit
-            return try visit(.unknownBytes(max(0, end - tail.position)))
+            return try noteUnknownEnd()
         }
         tail.tornBytes = gaps.reduce(0) { $0 + $1.range.count }
         if salvagesTail { for gap in gaps { _ = try salvage(gap, until: nil) } }
+        if !isEndThere { try noteUnknownEnd() }
+    }
+
+    private func noteUnknownEnd() throws(WriteAheadLogError) {
+        try visit(.unknownBytes(max(0, files[files.count - 1].file.limit - tail.position)))
+    }
+
+    /// Whether the files from the tail on are there in their full size: else batches may have stood in what is missing.
+    private var isEndThere: Bool {
+        let behind = files[min(tailPlace.0, files.count - 1)...]
+        return behind.allSatisfy { $0.hasHeader && $0.hasSize }
+            && zip(behind, behind.dropFirst()).allSatisfy { $0.file.limit == $1.file.header.position }
     }
 
     private var tailPlace: (Int, Int) {

@@ -53,7 +53,7 @@ struct DamageOracle {
 
     /// Checks everything about one damaged directory; says what was seen of it.
     @discardableResult
-    func check(_ files: MemoryFileSystem.Files, _ what: String) throws -> Seen {
+    func check(_ files: MemoryFileSystem.Files, _ what: String, repairs: Bool = true) throws -> Seen {
         let system = MemoryFileSystem(files)
         guard let log = try opened(system, what) else { return .damaged }
         let start = judge(log, what)
@@ -71,8 +71,8 @@ struct DamageOracle {
         }
         #expect(system.files == files, "\(what): looking changed the directory")
         checkExact(found, scan.logs, what)
-        try checkRepair(system, found, scan, what)
-        return isWhole ? (scan.tail.tornBytes > 0 ? .torn : .whole) : .damaged
+        if repairs { try checkRepair(system, found, scan, what) }
+        return scan.tail.tornBytes > 0 ? .torn : isWhole ? .whole : .damaged
     }
 
     private var total: Int { store.acknowledged.values.reduce(0) { $0 + $1.count } }

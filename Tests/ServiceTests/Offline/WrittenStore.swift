@@ -9,6 +9,14 @@ struct WrittenStore: Sendable {
     struct Record: Equatable, Sendable {
         let timestamp: Timestamp
         let bytes: [UInt8]
+
+        /// As a comparison of arrays, which costs a call a byte without optimisation.
+        static func == (one: Record, other: Record) -> Bool {
+            one.timestamp == other.timestamp && one.bytes.count == other.bytes.count
+                && one.bytes.withUnsafeBytes { ours in
+                    other.bytes.withUnsafeBytes { memcmp(ours.baseAddress!, $0.baseAddress!, ours.count) == 0 }
+                }
+        }
     }
 
     /// The directory that the files are named in.

@@ -32,7 +32,7 @@ import Testing
         let held = try files.open(directory.directory.segmentPath(.zero), .write)
         while try !files.lock(held, isShared: false) { usleep(1000) }
         let isReleased = Atomic<Bool>(false)
-        let thread = startThread {
+        let thread = try startThread {
             usleep(300_000)
             isReleased.store(true, ordering: .sequentiallyConsistent)
             files.close(held)
