@@ -37,6 +37,8 @@ struct History {
     static func name(_ log: Int) -> [UInt8] { Array("log-\(log)".utf8) }
 
     var logCount: Int { durable.count }
+    /// Over all logs.
+    var durableCount: UInt64 { UInt64(durable.reduce(0) { $0 + $1.count }) }
     var pendingCount: Int { pending.count }
 
     mutating func staged(_ ticket: AppendTicket, log: Int, _ records: [[UInt8]]) throws {

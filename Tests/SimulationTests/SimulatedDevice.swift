@@ -30,6 +30,8 @@ final class SimulatedDevice: LogDevice {
     private var weights: [Int]
     /// Calls that a maintenance job makes at a draw.
     private let callsPerJobStep: [Int]
+    /// One sleep in so many is over before anything happens.
+    private let timeoutRate: Int
     private var target: SimulatedFile?
     /// Where the bytes of the commit writes lie; they must not change before they end. There is one at a time, unless the
     /// log is wrong; what comes of that is for the oracle to see. Same order as the disk's `commitWrites`.
@@ -48,7 +50,8 @@ final class SimulatedDevice: LogDevice {
         seed = disk.seed.branch()
         weights = [8, 8, 8, 8, 8, 1]
         if seed.once(in: 2) { weights[seed.below(5)] = 1 }
-        if seed.once(in: 4) { weights[Step.write.rawValue] = 1 }
+        if seed.once(in: 3) { weights[Step.write.rawValue] = 1 }
+        timeoutRate = seed.pick([6, 6, 40])
         callsPerJobStep = seed.pick([[1], [1, 5, 20], [8, .max], [.max]])
     }
 
@@ -73,7 +76,7 @@ final class SimulatedDevice: LogDevice {
 
     func wait(timeoutMicroseconds: Int64?, into events: inout [DeviceEvent]) {
         clock.advance(microseconds: Int64(1 + seed.below(500)))
-        if let timeoutMicroseconds, seed.once(in: 6) {
+        if let timeoutMicroseconds, seed.once(in: timeoutRate) {
             clock.advance(microseconds: timeoutMicroseconds)
             return
         }

@@ -44,8 +44,8 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
     var faultRate = 0
     /// Calls until the machine dies; nil for never.
     var callsUntilDeath: Int?
-    /// The machine likes to die shortly after a directory was synced: then something has just taken its place.
-    var diesAfterDirectories = false
+    /// The machine likes to die where something takes its place: behind a rename, and behind the sync of a directory.
+    var diesBehindNames = false
     /// There is no room for anything new; what is there can be written.
     var isFull = false
     /// Reads that gave less than was asked for.
@@ -95,7 +95,7 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
         isDead = false
         isFull = false
         callsUntilDeath = nil
-        diesAfterDirectories = false
+        diesBehindNames = false
     }
 
     func file(_ descriptor: Int32) -> SimulatedFile {
@@ -199,7 +199,9 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
     func synchronizeDirectory(_ path: String) throws(FileError) {
         try begin("fsync", path)
         try directory(path).synchronize()
-        if diesAfterDirectories && seed.once(in: 3) { callsUntilDeath = seed.below(5) }
+        // Best while a batch is under way: what has its place now may speak of it.
+        let isBusy = !commitWrites.isEmpty
+        if diesBehindNames && seed.once(in: isBusy ? 2 : 3) { callsUntilDeath = isBusy ? 0 : seed.below(5) }
     }
 
     func makeDirectory(_ path: String) throws(FileError) {
@@ -226,6 +228,7 @@ final class SimulatedDisk: FileSystem, @unchecked Sendable {
         let (directory, name) = try parent(of: from)
         guard let node = directory.entries[name] else { throw FileError(operation: "rename", path: from, code: ENOENT) }
         directory.change([(name, nil), (try parent(of: to).name, node)])
+        if diesBehindNames && seed.once(in: 4) { callsUntilDeath = 0 }
         if let failure { throw failure }
     }
 

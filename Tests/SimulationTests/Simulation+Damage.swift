@@ -31,7 +31,7 @@ extension Simulation {
         if store != nil {
             try compareAll()
             try work()
-            crash(.power)
+            if store != nil { crash(.power) }
         }
         do { try startDamaged(damage) } catch let failure as Failure {
             throw Failure(description: "\(failure) (the disk: \(kind) in \(damage.files.joined(separator: ", ")))")
@@ -50,6 +50,9 @@ extension Simulation {
             return damage.kind == .rot ? () : try startRepaired(damage)
         }
         let report = store!.wal.recovery
+        guard mayLose != nil || damage.kind != .lastBatch && damage.kind != .lastBatchVanishes else {
+            throw Failure(description: "a start goes on without a batch that a checkpoint covers")
+        }
         try compareLog(report)
         if try history.recovered((0..<history.logCount).map(shownCount), mayLose: mayLose) {
             tally[.lastBatchLost] += 1
@@ -61,7 +64,7 @@ extension Simulation {
         }
         try compareAll()
         try work()
-        crash(.power)
+        if store != nil { crash(.power) }
         if try refusal() != nil { return }
         try compareLog(store!.wal.recovery)
         _ = try history.recovered((0..<history.logCount).map(shownCount))

@@ -50,7 +50,12 @@ extension Simulation {
             throw Failure(description: "a start made \(wal.durable.number) durable, \(lastDurable) was before")
         }
         lastDurable = wal.durable.number
-        lastBatch = nil
+        // The epoch's: one block, alone.
+        let block = Int(wal.active.header.blockBytes)
+        lastBatch = DurableBatch(
+            number: lastDurable, position: Position(rawValue: wal.durable.position.rawValue - UInt64(block)),
+            byteCount: BatchHeader.byteCount + FrameHeader.byteCount, segment: wal.active.position, beginsSegment: false
+        )
         let path = wal.directory.segmentPath(wal.active.position)
         guard disk.isZero(path, from: wal.active.end - wal.active.position) else {
             throw Failure(description: "a start left something behind the tail")
@@ -63,7 +68,7 @@ extension Simulation {
         lastMachine = machine
         var configuration = LogStoreConfiguration(wal: WriteAheadLogConfiguration(directory: "/data"))
         configuration.wal.segmentBytes = machine.segmentBytes
-        configuration.wal.batchBytesMax = 64 << 10
+        configuration.wal.batchBytesMax = max(64 << 10, 4 * machine.blockBytes)
         configuration.wal.lingerMicroseconds = workload.lingerMicroseconds
         let wal = configuration.wal
         let host = SimulatedHost(disk, clock, machine)

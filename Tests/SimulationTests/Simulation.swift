@@ -52,7 +52,7 @@ final class Simulation {
                 try start()
             }
             disk.callsUntilDeath = workload.callsUntilDeath(&seed)
-            disk.diesAfterDirectories = seed.once(in: 4)
+            disk.diesBehindNames = seed.once(in: 2)
             disk.faultRate = workload.faultRate
             try work()
             try end()
@@ -75,10 +75,14 @@ final class Simulation {
             if seed.once(in: workload.spaceRate) { disk.isFull.toggle() }
             for _ in 0..<seed.below(workload.requestsPerTurnMax + 1) { _ = try request() }
             try turn()
+            guard store!.totals.records == history.durableCount else {
+                throw Failure(
+                    description: "\(store!.totals.records) records are shown, \(history.durableCount) are durable")
+            }
             if disk.isDead || store!.wal.poisonCause != nil { return }
             if seed.once(in: 50) { try compare(seed.below(history.logCount)) }
             // Where a checkpoint covers the last batch: the place for damage that only it can prove.
-            if workload.endsInDamage && isCovered(lastDurable) && seed.once(in: 3) { return }
+            if workload.endsInDamage && isCovered(lastDurable) && seed.once(in: 3) { return crash(.power) }
         }
         if disk.isFull { try goOnWithSpace() }
     }
@@ -163,6 +167,7 @@ final class Simulation {
     // MARK: Ends
 
     private func end() throws {
+        if store == nil { return }
         if disk.isDead || store!.wal.poisonCause != nil || seed.once(in: 2) {
             let isPoisoned = !disk.isDead && store!.wal.poisonCause != nil
             if isPoisoned { tally[.poisoned] += 1 }
@@ -170,7 +175,7 @@ final class Simulation {
             return crash(isPoisoned && seed.once(in: 2) ? .kill : nil)
         }
         disk.callsUntilDeath = nil
-        disk.diesAfterDirectories = false
+        disk.diesBehindNames = false
         let isClean = store!.close(deadlineMicroseconds: clock.monotonicMicroseconds + 10_000_000)
         if store!.wal.durable.number != lastDurable { lastBatch = nil }
         lastDurable = store!.wal.durable.number

@@ -39,7 +39,7 @@ struct Workload {
     private static func machine(_ seed: inout Seed) -> Machine {
         Machine(
             mode: seed.pick([.direct, .buffered]), engine: seed.pick([.ioURing, .syscalls]),
-            blockBytes: seed.pick([4096, 4096, 8192, 16384]), segmentBytes: 1 << 20)
+            blockBytes: seed.pick([4096, 4096, 8192, 32768, 65536]), segmentBytes: 1 << 20)
     }
 
     /// The machine of a start: the one of the run, or any.
