@@ -127,7 +127,11 @@ extension WriteAheadLog {
         // A second one was ready when the first batch of the first one was torn. The first may now be replaced by one
         // of another size, and then this one would lie in the middle of it. It holds no batch; another is made in time.
         for file in spares.dropFirst().reversed() {
-            try accessing { () throws(FileError) in try fileSystem.remove(file.path) }
+            try accessing { () throws(FileError) in
+                try fileSystem.remove(file.path)
+                // Durably: a crash must not bring it back beside one that has been replaced.
+                try fileSystem.synchronizeDirectory(directory.segmentsPath)
+            }
         }
         if let file = spares.first, Int(file.header.blockBytes) == engine.blockBytes,
             file.header.segmentBytes == UInt64(configuration.segmentBytes)

@@ -56,6 +56,22 @@ struct RecoveryTableTests {
         }
     }
 
+    /// A power cut that brought the second spare back beside a larger first one would leave a segment in the middle of
+    /// another. Found by the simulator.
+    @Test func aSecondSpareIsGoneForGoodBeforeTheFirstIsReplaced() throws {
+        let directory = try ScratchDirectory()
+        let row = try #require(RecoveryRow.all.first { $0.name == "segment-size-changed-with-two-spares" })
+        let situation = try row.prepare(directory)
+        let files = FaultyFileSystem()
+        var configuration = DrivenLog.configuration(directory)
+        configuration.segmentBytes = situation.segmentBytes
+        _ = try DrivenLog(configuration, fileSystem: files)
+        let removal = try #require(
+            files.calls.firstIndex { $0.operation == "unlink" && $0.path.hasSuffix(directory.segment(2)) })
+        let next = files.calls[(removal + 1)...].first { $0.operation != "close" }
+        #expect(next?.operation == "fsync" && next?.path.hasSuffix("/wal") == true)
+    }
+
     @Test func aSegmentThatCannotBeSyncedStopsTheStart() throws {
         let directory = try ScratchDirectory()
         try writeThree(directory)
