@@ -29,6 +29,8 @@ public enum ServiceLimits {
     static let closeMicrosecondsMin: Int64 = 1_000_000
     /// Microseconds between two looks at deadlines.
     static let tickMicroseconds: Int64 = 100_000
+    /// Connections that must have been open before their memory is worth the time of a trim.
+    static let trimmedConnectionsMin = 64
     /// Microseconds between two log lines about a full disk.
     static let fullDiskNoteMicroseconds: Int64 = 60_000_000
     /// Descriptors that are not connections: segments being read, the ring, the daemon's own.

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/stat.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -59,6 +60,8 @@ uint64_t clinux_raise_descriptor_limit(void) {
 }
 
 void clinux_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+void clinux_trim_heap(void) { malloc_trim(0); }
 
 uint64_t clinux_process_cpu_microseconds(void) {
   struct rusage usage;

@@ -1,3 +1,4 @@
+import CLinux
 import HTTPFrontEnd
 import LogStore
 import Logging
@@ -33,10 +34,12 @@ final class Loop {
     private let clock = SystemClock()
     private var events = LoopEvents()
     private var nextTick: Int64 = 0
+    private var heapTrim = HeapTrim()
     /// Set once the server is being stopped.
     private var deadline: Int64?
 
-    /// Opens the store and listens; where the address or the limits are refused the store is left alone. `drainDescriptor` is an eventfd that becomes readable when the server is to stop.
+    /// Opens the store and listens; where the address or the limits are refused the store is left alone. `drainDescriptor`
+    /// is an eventfd that becomes readable when the server is to stop.
     init(_ configuration: ServerConfiguration, drainDescriptor: Int32, _ logger: Logger) throws {
         self.logger = logger
         self.drainDescriptor = drainDescriptor
@@ -108,10 +111,12 @@ final class Loop {
         frontEnd.resumeWaiting()
     }
 
-    /// Looks at deadlines, and lets appends that wait notice that the log is poisoned.
+    /// Looks at deadlines, gives unused memory back, and lets appends that wait notice that the log is poisoned.
     private func tick(_ now: Int64) {
         frontEnd.tick(nowMicroseconds: UInt64(now))
         if store.wal.poisonCause != nil { frontEnd.resumeWaiting() }
+        let isCommitting = store.wal.pendingBytes > 0
+        if heapTrim.isDue(connectionCount: frontEnd.connectionCount, isCommitting: isCommitting) { clinux_trim_heap() }
         nextTick = now + ServiceLimits.tickMicroseconds
     }
 

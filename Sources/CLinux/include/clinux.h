@@ -30,5 +30,8 @@ uint64_t clinux_raise_descriptor_limit(void);
 /// pthread_setname_np(3) for the calling thread; at most 15 bytes.
 void clinux_name_thread(const char *name);
 
+/// malloc_trim(3): gives whole free pages of the heap back to the kernel.
+void clinux_trim_heap(void);
+
 /// CPU time of this process in microseconds (user and system).
 uint64_t clinux_process_cpu_microseconds(void);
