@@ -178,12 +178,14 @@ def test_trailers_say_nothing_about_the_request(framing, log):
         assert read_all(connection, log) == [b"a\nb", b"next"]
 
 
-def test_a_chunk_line_that_never_ends_does_not_keep_the_server_busy(framing, log):
-    with framing.connect() as endless, framing.connect() as connection:
+def test_a_chunk_line_that_never_ends_does_not_keep_the_server_busy(start_server, log):
+    # A server of its own: a clean stop would wait for the deadline of the endless body.
+    server = start_server()
+    with server.connect() as endless, server.connect() as connection:
         endless.send(encode_request("POST", records_target(log), {"Transfer-Encoding": "chunked"}) + b"5;" + b"x" * 20_000)
         wait_until(lambda: stats(connection)["requests"]["connections"] == 2, "both are connected")
         for _ in range(20):
-            wait_until(lambda: is_asleep(framing.pid), "the server has nothing to do")
+            wait_until(lambda: is_asleep(server.pid), "the server has nothing to do")
             append_ok(connection, log + "-other", b"x")
 
 
