@@ -10,7 +10,8 @@ struct Serve: ParsableCommand {
         abstract: "Serve a data directory over HTTP.",
         discussion: """
             Every flag can also be given as an environment variable: --data-dir as APPENDLOG_DATA_DIR, and so on; a flag \
-            wins over its variable, and an unknown variable of that form is refused. Sizes are bytes, or numbers with KiB or MiB behind them.
+            wins over its variable, and an unknown variable of that form is refused. Sizes are bytes, or numbers with KiB \
+            or MiB behind them.
 
             SIGTERM and SIGINT stop accepting, answer what is open and exit with status 0; a second signal exits at once (130). \
             Exit status 1: it refused to start, the disk failed, or records were not durable at the drain's deadline.

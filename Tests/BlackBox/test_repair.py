@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from client import NDJSON, append_ok, check_problem, get, records_target
-from server import Server, StartFailed, run
+from client import NDJSON, append_ok, check_problem, get, read_all, records_target, stats
+from server import Server, StartFailed, run, wait_until
 from test_damage import tree
 
 SEED = 20261123
@@ -182,18 +182,73 @@ def test_a_repair_never_writes_where_something_is(start_server, directory, log, 
     assert list(there.iterdir()) == []
 
 
-def test_an_interrupted_repair_leaves_nothing_that_looks_finished(start_server, directory, log):
-    server = start_server()
+def stopped_server(start_server, log: str, records: list[bytes], **more) -> None:
+    server = start_server(**more)
     with server.connect() as connection:
-        append_ok(connection, log, b"one")
+        for record in records:
+            append_ok(connection, log, record)
     server.stop()
-    unfinished = Path(f"{directory}.repaired.unfinished")
-    (unfinished / "wal").mkdir(parents=True)
-    (unfinished / "checkpoint").mkdir()
-    (unfinished / "wal" / "00000000000000000000.seg").write_bytes(b"half")
+
+
+def test_what_an_interrupted_repair_left_is_never_touched(start_server, directory, log):
+    """It could be somebody's only store, even the one that is to be repaired."""
+    stopped_server(start_server, log, [b"one"])
+    unfinished = directory.rename(f"{directory}.unfinished")
+    before = tree(unfinished)
+    for output in ([], ["--output", str(directory)]):
+        ended = run("repair", str(unfinished), *output)
+        assert tree(unfinished) == before
+        assert ended.returncode == (2 if output else 0), ended.stderr
+    assert "remove it first" in ended.stderr and not directory.exists()
+
+
+def test_the_checkpoint_of_another_store_says_nothing(start_server, directory, log, workspace):
+    other = workspace / f"{log}-other"
+    for place, names in ((other, ["x", "y", log]), (directory, [log, "b", "c"])):
+        server = start_server(data_dir=place)
+        with server.connect() as connection:
+            for name in names:
+                append_ok(connection, name, name.encode())
+            for _ in range(12):
+                append_ok(connection, names[0], b"z" * 400_000)
+            wait_until(lambda place=place: list((place / "checkpoint").glob("*.ckpt")), "a checkpoint")
+        server.stop()
+    foreign = sorted((other / "checkpoint").glob("*.ckpt"))[-1]
+    (directory / "checkpoint" / f"{10**15:020}.ckpt").write_bytes(foreign.read_bytes())
+    (directory / "checkpoint" / foreign.name).write_bytes(foreign.read_bytes())
+    judged = run("verify", str(directory))
+    assert judged.returncode == 1 and "belongs to another store" in judged.stdout + judged.stderr
+    assert run("repair", str(directory)).returncode in (0, 1)
+    server = start_server(data_dir=Path(f"{directory}.repaired"))
+    with server.connect() as connection:
+        assert read_all(connection, "b") == [b"b"] and read_all(connection, "c") == [b"c"]
+        assert read_all(connection, log)[0] == log.encode()
+        assert {entry["log"] for entry in stats(connection)["logs"]} == {log, "b", "c"}
+
+
+@pytest.mark.parametrize("field", ["checksum", "byte count"])
+def test_a_whole_frame_behind_a_damaged_batch_header_is_kept(start_server, directory, log, field):
+    """Also where its record ends with blocks of zeros, and where the header's own length is wrong."""
+    records = [b"first", b"Z" + bytes(20_000), b"last"]
+    stopped_server(start_server, log, records)
+    segment = directory / "wal" / f"{0:020}.seg"
+    data = bytearray(segment.read_bytes())
+    start = data.rindex(b"BTCH", 0, data.index(b"Z" + bytes(20_000)))
+    data[start + (4 if field == "checksum" else 9)] ^= 0x10
+    segment.write_bytes(data)
+    assert run("verify", str(directory)).returncode == 1
     ended = run("repair", str(directory))
-    assert ended.returncode == 0, ended.stderr
-    assert not unfinished.exists() and run("verify", f"{directory}.repaired").returncode == 0
+    assert "record" not in "".join(line for line in ended.stdout.splitlines() if line.startswith("not kept")), ended.stdout
+    with start_server(data_dir=Path(f"{directory}.repaired")).connect() as connection:
+        assert read_all(connection, log) == records
+
+
+def test_a_file_named_by_an_impossible_position_is_damage(start_server, directory, log):
+    stopped_server(start_server, log, [b"one"])
+    (directory / "wal" / f"{2**64 - 1}.seg").write_bytes(b"x" * 12_000)
+    judged = run("verify", str(directory))
+    assert judged.returncode == 1, judged.stderr
+    assert f"{2**64 - 1}.seg" in judged.stdout + judged.stderr
 
 
 def test_a_directory_that_is_not_there_is_named(workspace):

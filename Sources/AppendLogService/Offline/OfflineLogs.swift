@@ -38,6 +38,8 @@ public struct OfflineLogs {
     /// The id of the next log, as far as is known.
     public private(set) var nextID = LogID(rawValue: 1)
     public private(set) var lastTimestamp = Timestamp.zero
+    /// The last one of records: a log that a repair has made again keeps its old time.
+    private var lastAppend = Timestamp.zero
     /// Bytes of frames of which nothing is known.
     public private(set) var unknownBytes = 0
     private var names: Set<[UInt8]> = []
@@ -90,9 +92,9 @@ public struct OfflineLogs {
             throw .unsupported(file: place.file, what: "a frame of kind \(header.kind) at position \(place.position)")
         }
         guard taking.refusal == nil else { return taking }
-        // A repair gives a log its old time of making again.
-        if header.kind == .append, header.timestamp < lastTimestamp {
-            taking.complaint = "a timestamp lies before the last one"
+        if header.kind == .append {
+            if header.timestamp < lastAppend { taking.complaint = "a timestamp lies before the last one" }
+            lastAppend = max(lastAppend, header.timestamp)
         }
         lastTimestamp = max(lastTimestamp, header.timestamp)
         return taking

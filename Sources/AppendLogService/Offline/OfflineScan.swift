@@ -29,6 +29,8 @@ struct OfflineScan {
     private(set) var logs = OfflineLogs()
     private(set) var frameCount = 0
     private(set) var damageCount = 0
+    /// Those of the damages that are no reason to leave anything out.
+    private(set) var complaintCount = 0
     private(set) var lossCount = 0
     private(set) var tail = OfflineTail()
     private var audit: IndexAudit?
@@ -88,7 +90,8 @@ struct OfflineScan {
         if let cause = taking.refusal ?? taking.complaint {
             note(Damage(file: place.file, position: place.position, cause: cause))
         }
-        if taking.refusal != nil { return }
+        guard taking.refusal == nil else { return logs.takeUnknown(Int(frame.header.byteCount)) }
+        if taking.complaint != nil { complaintCount += 1 }
         audit?.take(frame, place)
         frameCount += 1
         try visitor.keep(frame, place, log: logs.byID[frame.header.logID]?.name)

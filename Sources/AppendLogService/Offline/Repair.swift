@@ -32,7 +32,7 @@ public struct Repair {
     }
 
     /// Writes the copy, reads it back, and gives it its name: until then it is called `NAME.unfinished`, and is removed
-    /// if anything fails.
+    /// if anything fails. What is there under that name already is never touched: it may be somebody's only store.
     public func run() throws(WriteAheadLogError) -> Result {
         guard try !exists(output) else {
             throw .configuration("\(output) is there already: a repair writes to a new directory only")
@@ -40,14 +40,18 @@ public struct Repair {
         guard let first = log.segments.first else {
             throw .configuration("\(log.directory.path) has no segments: there is nothing to repair")
         }
+        let blockBytes = Int(log.readableSegments.first?.blockBytes ?? first.blockBytes)
         let unfinished = DataDirectory(path: output + ".unfinished")
-        try remove(unfinished)
+        guard try !exists(unfinished.path) else {
+            throw .configuration(
+                "\(unfinished.path) is there already, perhaps from a repair that was interrupted: remove it first")
+        }
         do throws(WriteAheadLogError) {
-            let result = try write(to: unfinished, blockBytes: Int(first.blockBytes))
+            let result = try write(to: unfinished, blockBytes: blockBytes)
             try check(unfinished, result)
             try naming { () throws(FileError) in
                 try fileSystem.rename(unfinished.path, to: output)
-                try fileSystem.synchronizeDirectory(Self.parent(of: output))
+                try fileSystem.synchronizeDirectory(DataDirectory(path: output).parentPath)
             }
             return result
         } catch {
@@ -58,7 +62,8 @@ public struct Repair {
     }
 
     private func write(to directory: DataDirectory, blockBytes: Int) throws(WriteAheadLogError) -> Result {
-        let segmentBytes = log.segments.map { Int($0.segmentBytes) }.max() ?? WriteAheadLogLimits.segmentBytesDefault
+        let sizes = log.readableSegments.map { Int($0.segmentBytes) }
+        let segmentBytes = sizes.max() ?? WriteAheadLogLimits.segmentBytesDefault
         let created = log.segments.map(\.created).max() ?? .zero
         let writer = try naming { () throws(FileError) in
             try CopyWriter(
@@ -79,12 +84,14 @@ public struct Repair {
     /// The copy is believed only when it was read back.
     private func check(_ directory: DataDirectory, _ result: Result) throws(WriteAheadLogError) {
         let found = try Verification(OfflineLog(path: directory.path, fileSystem: fileSystem))
-        guard found.isWhole, found.recordCount == result.recordCount, found.logCount == result.logCount else {
+        guard found.lossCount == 0, found.damageCount == found.complaintCount, found.recordCount == result.recordCount,
+            found.logCount == result.logCount
+        else {
             throw .configuration("the copy does not read back as it was written: is its disk damaged too?")
         }
     }
 
-    /// Removes what an earlier repair left unfinished, and nothing else.
+    /// Removes what this repair has made, and nothing else.
     private func remove(_ directory: DataDirectory) throws(WriteAheadLogError) {
         guard try exists(directory.path) else { return }
         for path in [directory.segmentsPath, directory.checkpointsPath] where try exists(path) {
@@ -114,11 +121,6 @@ public struct Repair {
 
     private static func removeDirectory(_ path: String) throws(FileError) {
         guard unsafe rmdir(path) == 0 else { throw FileError(operation: "rmdir", path: path, code: errno) }
-    }
-
-    private static func parent(of path: String) -> String {
-        guard let slash = path.lastIndex(of: "/") else { return "." }
-        return slash == path.startIndex ? "/" : String(path[..<slash])
     }
 }
 

@@ -14,6 +14,8 @@ public struct Verification: Sendable {
     public private(set) var tail = OfflineTail()
     public private(set) var checkpointCount = 0
     public private(set) var damageCount = 0
+    /// Those of the damages for which nothing is missing.
+    public private(set) var complaintCount = 0
     public private(set) var lossCount = 0
 
     /// Reads everything and gives each damage, and what is missing for it, to `report` as a line.
@@ -30,6 +32,7 @@ public struct Verification: Sendable {
         recordBytes = scan.logs.byID.values.reduce(0) { $0 + $1.bytes }
         checkpointCount = log.checkpoints.count { $0.payload != nil }
         damageCount = scan.damageCount
+        complaintCount = scan.complaintCount
         lossCount = scan.lossCount
     }
 

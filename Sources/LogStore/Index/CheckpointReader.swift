@@ -29,6 +29,7 @@ public struct CheckpointReader {
         remaining = try reader.read()
         nextID = LogID(rawValue: try reader.read())
         lastTimestamp = Timestamp(rawValue: try reader.read())
+        guard nextID > .none, nextID.rawValue <= UInt64(Int64.max) else { throw .badField }
         self.reader = reader
     }
 

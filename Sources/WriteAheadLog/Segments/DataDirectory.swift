@@ -9,7 +9,7 @@ public struct DataDirectory: Sendable, Equatable {
     }
 
     /// The directory that this one is named in.
-    var parentPath: String {
+    public var parentPath: String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }

@@ -29,8 +29,8 @@ struct GapSalvage {
     /// What a damaged batch's header still says.
     private struct Head {
         let number: BatchNumber
-        /// Nil where the lengths cannot be.
-        let lengths: (byteCount: Int, frameCount: Int)?
+        /// The bytes of the batch, nil where the header's is not confirmed by the lengths of its frames.
+        let byteCount: Int?
     }
 
     /// What a stretch came to.
@@ -41,13 +41,13 @@ struct GapSalvage {
         var unknownBytes = 0
     }
 
-    /// Goes through the stretch.
-    func run(_ range: Range<Int>) throws(WriteAheadLogError) -> Outcome {
+    /// Goes through the stretch. A record that ends with zeros may go on behind it, up to `limit`.
+    func run(_ range: Range<Int>, limit: Int) throws(WriteAheadLogError) -> Outcome {
         var outcome = Outcome()
         var offset = range.lowerBound
         var strange: Int?
         while offset < range.upperBound {
-            guard try !isForeignBatch(at: offset), let head = try head(at: offset, before: range.upperBound) else {
+            guard try !isForeignBatch(at: offset), let head = try head(at: offset, before: limit) else {
                 strange = strange ?? offset
                 outcome.unknownBytes += window.blockBytes
                 offset += window.blockBytes
@@ -56,11 +56,11 @@ struct GapSalvage {
             if let place = strange { try noteStrange(place) }
             strange = nil
             try note(offset, "the batch \(head.number) here is unreadable")
-            let end = head.lengths.map { offset + $0.byteCount } ?? range.upperBound
+            let end = head.byteCount.map { offset + $0 } ?? limit
             let (unknown, stop) = try salvageFrames(head, offset, end)
             outcome.unknownBytes += unknown
             outcome.batchCount += 1
-            offset = roundedUp(max(head.lengths == nil ? stop : end, offset + 1), to: window.blockBytes)
+            offset = roundedUp(max(stop, offset + 1), to: window.blockBytes)
         }
         if let place = strange { try noteStrange(place) }
         return outcome
@@ -110,10 +110,12 @@ struct GapSalvage {
             let isSane =
                 frameCount > 0 && byteCount % 8 == 0 && UInt64(byteCount) >= frameBytesMin
                 && offset + Int(byteCount) <= limit
+            let isFilled =
+                isSane ? try fillsExactly(offset, byteCount: Int(byteCount), frameCount: Int(frameCount)) : false
             let isExpected = number >= expected ?? .zero && until.map { number < $0 } ?? true
             return Head(
                 number: isExpected ? number : expected ?? .zero,
-                lengths: isSane ? (Int(byteCount), Int(frameCount)) : nil)
+                byteCount: isFilled ? Int(byteCount) : nil)
         } catch { return nil }
     }
 
@@ -121,10 +123,7 @@ struct GapSalvage {
     private func salvageFrames(
         _ head: Head, _ start: Int, _ end: Int
     ) throws(WriteAheadLogError) -> (unknown: Int, stop: Int) {
-        guard let bytes = unsafe try window.prefix(at: start, count: end - start) else { return (end - start, start) }
-        let fillsExactly =
-            head.lengths.map { unsafe self.fillsExactly(bytes, byteCount: $0.byteCount, frameCount: $0.frameCount) }
-            ?? false
+        guard let bytes = unsafe try window.prefix(at: start, count: end - start) else { return (end - start, end) }
         var offset = BatchHeader.byteCount
         while offset < bytes.count {
             let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[offset...])
@@ -137,14 +136,15 @@ struct GapSalvage {
                 continue
             }
             // What lies behind the last frame of a batch whose end is not known is nothing.
-            guard fillsExactly, let length = unsafe Self.consistentLength(rest) else { break }
+            guard head.byteCount != nil, let length = unsafe Self.consistentLength(rest) else { break }
             try visit(.damagedFrame(unsafe Self.plausibleHeader(rest), byteCount: length, place))
             offset += length
         }
         try visit(.batchEnds)
-        let rest = unsafe bytes[min(offset, bytes.count)...]
-        let isEmpty = unsafe rest.isEmpty || isZero(UnsafeRawBufferPointer(rebasing: rest))
-        return (isEmpty ? 0 : end - start - offset, start + offset)
+        // The blocks that follow are looked at by themselves.
+        let blockEnd = min(roundedUp(offset, to: window.blockBytes), bytes.count)
+        let rest = unsafe UnsafeRawBufferPointer(rebasing: bytes[min(offset, blockEnd)..<blockEnd])
+        return (unsafe rest.isEmpty || isZero(rest) ? 0 : rest.count, start + offset)
     }
 
     private func wholeFrame(_ bytes: UnsafeRawBufferPointer) throws(WriteAheadLogError) -> FrameView? {
@@ -156,8 +156,8 @@ struct GapSalvage {
     }
 
     /// Whether the lengths of the frames, right or damaged, lead from the first to the end of the batch.
-    private func fillsExactly(_ bytes: UnsafeRawBufferPointer, byteCount: Int, frameCount: Int) -> Bool {
-        guard bytes.count >= byteCount else { return false }
+    private func fillsExactly(_ start: Int, byteCount: Int, frameCount: Int) throws(FormatError) -> Bool {
+        guard let bytes = unsafe try readable(at: start, count: byteCount) else { return false }
         var offset = BatchHeader.byteCount
         for _ in 0..<frameCount {
             guard offset < byteCount,

@@ -34,7 +34,9 @@ struct OfflineCatalog {
             found.append((name, position, header, size))
             if let cause { damages.append(Damage(file: "wal/\(name)", position: position, cause: cause)) }
         }
-        storeID = Self.majority(found.compactMap { $0.header?.storeID } + checkpoints.map(\.storeID))
+        // A checkpoint is asked only where no segment says whose it is.
+        let ids = found.compactMap { $0.header?.storeID }
+        storeID = Self.majority(ids.isEmpty ? checkpoints.map(\.storeID) : ids)
         let usual = found.lazy.compactMap { $0.header }.first
         for entry in found {
             add(entry, directory, blockBytes: usual?.blockBytes ?? UInt32(WriteAheadLogLimits.blockBytesMin))
@@ -51,6 +53,10 @@ struct OfflineCatalog {
         let shown = "wal/\(entry.name)"
         func note(_ cause: String) { damages.append(Damage(file: shown, position: entry.position, cause: cause)) }
         let path = "\(directory.segmentsPath)/\(entry.name)"
+        let position = entry.header?.position ?? entry.position
+        guard position.rawValue <= UInt64(Int64.max) - UInt64(WriteAheadLogLimits.segmentBytesMax) else {
+            return note("no segment can be at this position")
+        }
         guard let header = entry.header else {
             let guess = SegmentHeader(
                 blockBytes: blockBytes, storeID: storeID, position: entry.position,

@@ -14,6 +14,12 @@ public final class OfflineLog {
         /// Why it is unreadable.
         public let cause: String?
         let checkpoint: Checkpoint?
+
+        /// What another store's checkpoint says is not true of this one.
+        func unlessForeign(to storeID: StoreID) -> CheckpointFile {
+            guard let checkpoint, checkpoint.storeID != storeID else { return self }
+            return CheckpointFile(name: name, payload: nil, cause: "it belongs to another store", checkpoint: nil)
+        }
     }
 
     public let directory: DataDirectory
@@ -31,8 +37,10 @@ public final class OfflineLog {
         try Self.require(directory, fileSystem)
         let descriptor = try Self.lock(directory, fileSystem)
         do throws(WriteAheadLogError) {
-            checkpoints = try Self.checkpoints(directory, fileSystem)
-            catalog = try OfflineCatalog(directory, fileSystem, checkpoints: checkpoints.compactMap(\.checkpoint))
+            let found = try Self.checkpoints(directory, fileSystem)
+            let catalog = try OfflineCatalog(directory, fileSystem, checkpoints: found.compactMap(\.checkpoint))
+            checkpoints = found.map { $0.unlessForeign(to: catalog.storeID) }
+            self.catalog = catalog
         } catch {
             fileSystem.close(descriptor)
             throw error
@@ -44,6 +52,9 @@ public final class OfflineLog {
 
     /// The segments that are there, in order.
     public var segments: [SegmentHeader] { catalog.files.map(\.file.header) }
+
+    /// Those of them whose headers could be read.
+    public var readableSegments: [SegmentHeader] { catalog.files.filter(\.hasHeader).map(\.file.header) }
 
     var newestCheckpoint: Checkpoint? { checkpoints.compactMap(\.checkpoint).max { $0.through < $1.through } }
 

@@ -6,7 +6,10 @@ struct SalvageWalk {
     /// A stretch without a whole batch, in whole blocks.
     struct Gap {
         let fileIndex: Int
+        /// From the block where a batch was missed to the last one that is not all zeros.
         let range: Range<Int>
+        /// The next whole batch, or the end of the file: zeros at the end of a record belong to it.
+        let limit: Int
     }
 
     private let log: OfflineLog
@@ -83,7 +86,7 @@ struct SalvageWalk {
         var dirty: Range<Int>?
         while let bytes = unsafe try window.prefix(at: offset, count: block) {
             if let batch = try batch(window, index, at: offset) {
-                if let dirty { gaps.append(Gap(fileIndex: index, range: dirty)) }
+                if let dirty { gaps.append(Gap(fileIndex: index, range: dirty, limit: offset)) }
                 dirty = nil
                 try settleGap(before: batch.header, index, offset)
                 try take(batch, index, blockBytes: block)
@@ -95,7 +98,7 @@ struct SalvageWalk {
             if unsafe !isZero(bytes) { dirty = missed..<offset + block }
             offset += block
         }
-        if let dirty { gaps.append(Gap(fileIndex: index, range: dirty)) }
+        if let dirty { gaps.append(Gap(fileIndex: index, range: dirty, limit: offset)) }
     }
 
     /// A whole batch of this store that stands in its own place and is none of an earlier life of the file.
@@ -222,7 +225,7 @@ struct SalvageWalk {
         isSegmentWhole = false
         let salvage = try GapSalvage(
             files[gap.fileIndex], log, expected: chain?.nextNumber, until: next, visit: visit)
-        return try salvage.run(gap.range)
+        return try salvage.run(gap.range, limit: gap.limit)
     }
 
     private mutating func note(_ file: String, _ position: Position?, _ cause: String) throws(WriteAheadLogError) {

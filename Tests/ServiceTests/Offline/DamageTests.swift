@@ -27,14 +27,14 @@ struct Dice: RandomNumberGenerator {
     }
 
     /// Flips one bit, chosen by the dice, in every byte of these places.
-    private func flipEach(_ store: WrittenStore, _ places: [(file: String, range: Range<Int>)]) throws -> [DamageOracle
-        .Seen]
-    {
+    private func flipEach(
+        _ store: WrittenStore, _ places: [(file: String, range: Range<Int>)], every step: Int = 1
+    ) throws -> [DamageOracle.Seen] {
         let oracle = try DamageOracle(store)
         var dice = Dice(Self.seed)
         var seen: [DamageOracle.Seen] = []
         for (file, range) in places {
-            for place in range {
+            for place in stride(from: range.lowerBound, to: range.upperBound, by: step) {
                 let bit = Int.random(in: 0..<8, using: &dice)
                 let what = "seed \(Self.seed): bit \(bit) of byte \(place) of \(file)"
                 // What is repaired hangs on what was found, which is compared each time: some copies are enough.
@@ -47,8 +47,15 @@ struct Dice: RandomNumberGenerator {
 
     @Test func everyByteOfASegmentHeader() throws {
         let store = try WrittenStore.sealed.get()
-        let seen = try flipEach(store, store.segments.map { ($0, 0..<SegmentHeader.byteCount) })
+        let header = 0..<SegmentHeader.byteCount
+        let seen =
+            try flipEach(store, [(store.segments[0], header)])
+            + flipEach(store, store.segments.dropFirst().map { ($0, header) }, every: 13)
         #expect(seen.allSatisfy { $0 == .damaged })
+    }
+
+    private func range(_ batch: (start: Int, header: BatchHeader)) -> Range<Int> {
+        batch.start..<batch.start + Int(batch.header.byteCount)
     }
 
     @Test func everyByteOfBatchAndFrameHeaders() throws {
@@ -56,34 +63,35 @@ struct Dice: RandomNumberGenerator {
         let first = try store.batches(of: store.segments[0])
         let last = try store.batches(of: store.segments[store.segments.count - 2])
         // The first batches, the one with several frames, the last of the segment, and the last of all before the seal.
-        var places = first[..<3].map { (store.segments[0], $0.start..<$0.start + 176) }
         let several = try #require(first.first { $0.header.frameCount >= 4 })
-        places.append((store.segments[0], several.start..<several.start + Int(several.header.byteCount)))
-        places.append((store.segments[0], first[first.count - 1].start..<first[first.count - 1].start + 120))
-        for batch in last.suffix(2) {
-            places.append(
-                (store.segments[store.segments.count - 2], batch.start..<batch.start + Int(batch.header.byteCount)))
-        }
-        let seen = try flipEach(store, places)
+        let places = [several, first[first.count - 1]].map(range)
+        let file = store.segments[0]
+        let seen =
+            try flipEach(store, [(file, range(first[0])), (file, range(first[1]))])
+            + flipEach(store, places.map { (file, $0.prefix(300)) }, every: 5)
+            + flipEach(store, [(store.segments[store.segments.count - 2], range(last[last.count - 2]))], every: 3)
+        #expect(seen.allSatisfy { $0 == .damaged })
         // The seal itself is not sealed: cut as torn.
-        #expect(seen.dropLast(112).allSatisfy { $0 == .damaged } && seen.suffix(112).allSatisfy { $0 == .torn })
+        let seal = try flipEach(
+            store, [(store.segments[store.segments.count - 2], range(last[last.count - 1]))], every: 3)
+        #expect(seal.allSatisfy { $0 == .torn })
     }
 
     @Test func everyByteOfAnUnsealedLastBatchIsCutAndReported() throws {
         let store = try WrittenStore.unsealed.get()
         let segment = store.segments[store.segments.count - 2]
         let last = try #require(try store.batches(of: segment).last)
-        let seen = try flipEach(store, [(segment, last.start..<last.start + Int(last.header.byteCount))])
+        let seen = try flipEach(store, [(segment, range(last))], every: 3)
         #expect(seen.allSatisfy { $0 == .torn })
     }
 
     @Test func everyByteOfCheckpointsAndIndexFiles() throws {
         let store = try WrittenStore.sealed.get()
         let files = store.checkpoints + store.indexes
-        // The first index file as a whole, the others as far as their tables.
-        let seen = try flipEach(
-            store,
-            files.map { ($0, 0..<min(store.files[$0]!.count, $0.hasSuffix(".idx") && $0 != files[2] ? 80 : 4096)) })
+        // One of each as a whole, as far as its head; the others here and there.
+        let seen =
+            try flipEach(store, [(store.checkpoints[0], 0..<96), (store.indexes[0], 0..<96)])
+            + flipEach(store, files.map { ($0, 0..<store.files[$0]!.count) }, every: 61)
         #expect(seen.allSatisfy { $0 == .damaged })
     }
 
@@ -116,7 +124,7 @@ struct Dice: RandomNumberGenerator {
                 }
                 for _ in 0..<5 { lengths.insert(Int.random(in: 0..<bytes.count, using: &dice)) }
             } else {
-                lengths.formUnion(stride(from: 0, to: bytes.count, by: 23))
+                lengths.formUnion(stride(from: 0, to: bytes.count, by: 211))
             }
             for length in lengths.sorted() where length < bytes.count {
                 var files = store.files
@@ -140,7 +148,8 @@ struct Dice: RandomNumberGenerator {
             try zero(file, 0..<store.files[file]!.count)
         }
         for file in store.segments {
-            for batch in try store.batches(of: file).shuffled(using: &dice).prefix(3) {
+            // Zeros over all that is behind some batch, the seal included, leave nothing that could tell.
+            for batch in try store.batches(of: file).dropLast(2).shuffled(using: &dice).prefix(3) {
                 let end = batch.start + batch.header.paddedBytes(blockBytes: 4096)
                 try zero(file, batch.start..<end)
                 try zero(file, batch.start..<batch.start + 512)
@@ -159,16 +168,18 @@ struct Dice: RandomNumberGenerator {
             var files = store.files
             files[one] = nil
             try oracle.check(files, "\(one) deleted")
-            for other in names[(index + 1)...] {
+            for (step, other) in names[(index + 1)...].enumerated() where one.contains("LOCK") || step % 2 == 0 {
                 files = store.files
                 files.swapContents(one, other)
                 try oracle.check(files, "\(one) and \(other) swapped")
+                // Without the active segment and the spare behind it nothing says that there was one.
+                if [one, other] == store.segments.suffix(2) { continue }
                 files = store.files
                 files[one] = nil
                 files[other] = nil
                 try oracle.check(files, "\(one) and \(other) deleted")
             }
-            for other in names where other != one {
+            for (step, other) in names.enumerated() where other != one && (step + index) % 3 == 0 {
                 files = store.files
                 files[other] = files[one]
                 try oracle.check(files, "\(one) also as \(other)")
