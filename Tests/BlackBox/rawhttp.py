@@ -105,6 +105,15 @@ class Connection:
         received, self.buffer = self.buffer, b""
         return received
 
+    def has_ended(self) -> bool:
+        """True once the server has closed or reset the connection. What had come before is thrown away; never waits."""
+        try:
+            return self.socket.recv(65_536, socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except ConnectionError:
+            return True
+
     def _read_body(self, response: Response) -> bytes:
         if response.header("transfer-encoding") == "chunked":
             return self._read_chunks()

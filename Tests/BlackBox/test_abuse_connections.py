@@ -19,6 +19,9 @@ from server import Server, wait_until
 IDLE_CONNECTIONS = 10_000
 #: libmicrohttpd's 8 KiB and what both sides know of a connection.
 BYTES_PER_CONNECTION = 14 << 10
+#: What a slow client sends after its start. Fewer bytes than the server asks for in a second (HTTPLimits.bodyRateBytesMin),
+#: so that they never earn it more time, however fast this machine sends them.
+SLOW_BYTES = 500
 #: Answers that clients do not read (128 MiB, ServiceLimits.readingBytesMax), and as much again for what encoding a page and
 #: the allocator's gaps take; 900 answers of 4 MiB would be 3.5 GiB.
 UNREAD_ANSWERS_BYTES = 256 << 20
@@ -81,13 +84,15 @@ def test_slow_heads_and_bodies_by_the_hundred_are_cut_and_append_nothing(crowded
     try:
         for number, connection in enumerate(slow):
             connection.send(starts[number % len(starts)])
-        open_ones, end = set(slow), time.monotonic() + 30
+        open_ones, drops, end = set(slow), SLOW_BYTES, time.monotonic() + 30
         while open_ones and time.monotonic() < end:
             for connection in list(open_ones):
-                try:
-                    connection.send(b"1")
-                except OSError:
+                if drops == 0 and connection.has_ended():
                     open_ones.discard(connection)
+                if drops > 0:
+                    with contextlib.suppress(OSError):
+                        connection.send(b"1")
+            drops = max(drops - 1, 0)
             with crowded.connect() as other:
                 append_ok(other, log + "-other", b"x")
         assert not open_ones, f"{len(open_ones)} were not cut"
