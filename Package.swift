@@ -23,6 +23,7 @@ let package = Package(
         .systemLibrary(name: "CLibURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
         .systemLibrary(name: "CMicroHTTPD", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
         .systemLibrary(name: "CISAL", providers: [.apt(["libisal-dev"])]),
+        .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
 
         .target(name: "CLinux"),
         .target(name: "URing", dependencies: ["CLibURing"], swiftSettings: shipped),
@@ -31,7 +32,7 @@ let package = Package(
             name: "WriteAheadLog",
             dependencies: ["CLinux", "URing", "LogFormat", .product(name: "Histogram", package: "hdrhistogram-swift")],
             swiftSettings: shipped),
-        .target(name: "LogStore", dependencies: ["WriteAheadLog", "LogFormat"], swiftSettings: shipped),
+        .target(name: "LogStore", dependencies: ["WriteAheadLog", "LogFormat", "CXXHash"], swiftSettings: shipped),
         .target(name: "HTTPFrontEnd", dependencies: ["CMicroHTTPD"], swiftSettings: shipped),
         .target(
             name: "AppendLogService",

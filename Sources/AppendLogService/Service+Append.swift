@@ -74,7 +74,7 @@ extension Service {
         case .busy:
             hasBusyAppends = true
             return .wait
-        case .logNotFound: return answer(exchange, .logNotFound)
+        case .refused, .repeated: return answer(exchange, .logNotFound)
         case .pendingLimit: return answer(exchange, .overloadedByPending)
         case .noSegment(let error):
             noteFullDisk(error)
