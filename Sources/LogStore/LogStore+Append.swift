@@ -153,7 +153,8 @@ extension LogStore {
         pending.append(
             PendingFrame(
                 batch: frame.batch, slot: slot, change: .append, first: first, count: body.recordCount,
-                recordBytes: body.payloadBytes, byteOffset: frame.byteOffset))
+                recordBytes: body.payloadBytes, byteOffset: frame.byteOffset, byteCount: frame.byteCount,
+                timestamp: timestamp))
         return AppendTicket(batch: frame.batch, first: first, count: body.recordCount, timestamp: timestamp)
     }
 
@@ -184,7 +185,7 @@ extension LogStore {
         table[slot].lastBatch = frame.batch
         let pendingFrame = PendingFrame(
             batch: frame.batch, slot: slot, change: change, first: first, count: 0, recordBytes: 0,
-            byteOffset: frame.byteOffset)
+            byteOffset: frame.byteOffset, byteCount: frame.byteCount, timestamp: timestamp)
         if case .configure = change {
             pending.append(pendingFrame, settings: table[slot].settingsSequenced)
         } else {

@@ -62,6 +62,8 @@ extension ActiveIndex {
 
 extension IndexExtent {
     init(segment: Position, _ row: IndexFile.Row) {
-        self.init(segment: segment, first: row.first, blockStart: row.blockStart, entryCount: row.entryCount)
+        self.init(
+            segment: segment, first: row.first, timestamp: row.timestamp, payloadBytes: row.payloadBytes,
+            frameBytes: row.frameBytes, blockStart: row.blockStart, entryCount: row.entryCount)
     }
 }

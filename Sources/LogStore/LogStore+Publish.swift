@@ -35,8 +35,12 @@ extension LogStore {
         recordCount += UInt64(frame.count)
         recordBytes += UInt64(frame.recordBytes)
         activeIndex.add(
-            frame.slot, last: &table[frame.slot].lastActiveEntry, offset: frame.first,
-            frame: batch.position + frame.byteOffset, batchEnd: batchEnd)
+            frame.slot, last: &table[frame.slot].lastActiveEntry,
+            IndexEntry(
+                offset: frame.first, timestamp: frame.timestamp,
+                frame: UInt32(batch.position + frame.byteOffset - batch.segment),
+                batchEnd: UInt32(batchEnd - batch.segment), payloadBytes: UInt32(frame.recordBytes),
+                frameBytes: UInt32(frame.byteCount)))
     }
 
     private func publishDeletion(_ slot: LogSlot) {

@@ -126,8 +126,8 @@ final class StoreReplay: RecoveryVisitor {
             // Lost records are found where they would be, so that nothing else is taken for them.
             if frame.header.kind == .append || frame.header.kind == .lost, let slot = slots[frame.header.logID] {
                 index.add(
-                    slot, last: &table[slot].lastActiveEntry, offset: frame.header.firstOffset, frame: position + place,
-                    batchEnd: end)
+                    slot, last: &table[slot].lastActiveEntry,
+                    IndexEntry(frame.header, frame: position + place, batchEnd: end, segment: index.segment))
             }
             place = frames.nextFrameOffset
         }

@@ -127,7 +127,8 @@ func linesAreCutAtTheirEnds(body: String, expected: [String]) throws {
     let entries = (UInt32(0)..<5).map { (number: UInt32) -> IndexEntry in
         let start = number * 70_000
         return IndexEntry(
-            offset: RecordOffset(rawValue: UInt64(number) * 10), frame: start + 64, batchEnd: start + 900)
+            offset: RecordOffset(rawValue: UInt64(number) * 10), timestamp: Timestamp(rawValue: UInt64(number) + 7),
+            frame: start + 64, batchEnd: start + 900, payloadBytes: number * 100 + 1, frameBytes: number * 200 + 2)
     }
     let logs = [(log: LogID(rawValue: 3), entries: entries[...]), (log: LogID(rawValue: 1), entries: entries[4...])]
     let (bytes, rows) = IndexFile.encode(storeID: store, segment: Position(rawValue: 4096), logs: logs)

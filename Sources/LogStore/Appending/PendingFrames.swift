@@ -21,6 +21,9 @@ struct PendingFrame {
     let recordBytes: Int
     /// The frame's place in its batch.
     let byteOffset: Int
+    /// Bytes of the whole frame.
+    let byteCount: Int
+    let timestamp: Timestamp
 }
 
 /// The pending frames in the order in which they were staged.

@@ -1,16 +1,40 @@
 import LogFormat
 
-/// Where a frame of a log lies: the first one of that log in its 64 KiB window of the segment.
+/// Where a frame of a log lies: the first one of that log in its 64 KiB window of the segment; and how much of that log
+/// begins in the window.
 struct IndexEntry: Equatable, Sendable {
     /// The offset of the frame's first record.
     let offset: RecordOffset
+    /// The frame's timestamp.
+    let timestamp: Timestamp
     /// The frame's place, in bytes from the segment's first byte.
     let frame: UInt32
     /// Where the frames of its batch end, in bytes from the segment's first byte.
     let batchEnd: UInt32
+    /// Bytes of the records in all frames of the log that begin in the window.
+    var payloadBytes: UInt32
+    /// Bytes of those frames, with their headers, fields and paddings.
+    var frameBytes: UInt32
 
     /// The number of the window that the frame begins in.
     var window: Int { Int(frame) / LogStoreLimits.indexWindowBytes }
+
+    /// Counts in a later frame of the same log if it begins in the same window; false if it does not.
+    mutating func takes(_ later: IndexEntry) -> Bool {
+        guard later.window == window else { return false }
+        payloadBytes += later.payloadBytes
+        frameBytes += later.frameBytes
+        return true
+    }
+}
+
+extension IndexEntry {
+    /// The entry of one frame.
+    init(_ header: FrameHeader, frame: Position, batchEnd: Position, segment: Position) {
+        self.init(
+            offset: header.firstOffset, timestamp: header.timestamp, frame: UInt32(frame - segment),
+            batchEnd: UInt32(batchEnd - segment), payloadBytes: header.payloadBytes, frameBytes: header.byteCount)
+    }
 }
 
 /// A log's part in a sealed segment.
@@ -19,6 +43,11 @@ struct IndexExtent: Equatable, Sendable {
     let segment: Position
     /// The first offset of the log in that segment.
     let first: RecordOffset
+    /// The timestamp of its first frame in that segment.
+    let timestamp: Timestamp
+    /// Bytes of its records in that segment, and of its frames.
+    let payloadBytes: UInt32
+    let frameBytes: UInt32
     /// Where its entries begin in the index file, in bytes.
     let blockStart: UInt32
     let entryCount: UInt32
@@ -32,7 +61,7 @@ struct ActiveIndex {
         let slot: LogSlot
         /// The entry of the same log before this one; -1 for none.
         let previous: Int32
-        let entry: IndexEntry
+        var entry: IndexEntry
     }
 
     /// The position of the segment.
@@ -43,11 +72,10 @@ struct ActiveIndex {
         self.segment = segment
     }
 
-    /// Adds a frame, unless its log has one in the same window already. `last` is the log's last entry, updated.
-    mutating func add(_ slot: LogSlot, last: inout Int32, offset: RecordOffset, frame: Position, batchEnd: Position) {
-        let entry = IndexEntry(
-            offset: offset, frame: UInt32(frame - segment), batchEnd: UInt32(batchEnd - segment))
-        if last >= 0, links[Int(last)].entry.window == entry.window { return }
+    /// Adds a frame: its bytes only, if its log has an entry for the same window already. `last` is the log's last entry,
+    /// updated.
+    mutating func add(_ slot: LogSlot, last: inout Int32, _ entry: IndexEntry) {
+        if last >= 0, links[Int(last)].entry.takes(entry) { return }
         links.append(Link(slot: slot, previous: last, entry: entry))
         last = Int32(links.count - 1)
     }

@@ -17,10 +17,8 @@ public struct IndexAudit {
         guard place.position >= segment.position else { return }
         guard frame.kind == .append || view.lostRecords.map({ !$0.isEmpty }) ?? false else { return }
         let entry = IndexEntry(
-            offset: frame.firstOffset, frame: UInt32(place.position - segment.position),
-            batchEnd: UInt32(place.batchEnd - segment.position))
-        if let last = entries[frame.logID]?.last, last.window == entry.window { return }
-        entries[frame.logID, default: []].append(entry)
+            frame, frame: place.position, batchEnd: place.batchEnd, segment: segment.position)
+        entries[frame.logID, default: []].take(entry)
     }
 
     /// What is wrong with the file, as a clause; nil if it is what the segment says.
@@ -38,5 +36,13 @@ public struct IndexAudit {
         }
         let expected = IndexFile.encode(storeID: storeID, segment: segment.position, logs: logs).bytes
         return expected == file ? nil : "it does not say what its segment holds"
+    }
+}
+
+extension [IndexEntry] {
+    /// Adds a frame behind the others of its log.
+    fileprivate mutating func take(_ entry: IndexEntry) {
+        if !isEmpty, self[count - 1].takes(entry) { return }
+        append(entry)
     }
 }

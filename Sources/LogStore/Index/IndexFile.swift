@@ -4,23 +4,28 @@ import LogFormat
 ///
 /// On disk, little-endian: magic "ALOGIDX1", u32 version, u32 count of logs, store id, u64 position of the segment,
 /// u64 bytes of the file, u32 zero, u32 CRC32C of the bytes before it and of the table behind it; the table: for each
-/// log u64 log id, u64 first offset, u32 start of its block, u32 count of its entries; the blocks: u32 CRC32C of the
-/// entries, u32 log id's low half, then for each entry u64 offset, u32 place of the frame, u32 end of its batch.
+/// log u64 log id, u64 first offset, u64 first timestamp, u32 bytes of its records, u32 bytes of its frames, u32 start of
+/// its block, u32 count of its entries; the blocks: u32 CRC32C of the entries, u32 log id's low half, then for each
+/// entry u64 offset, u64 timestamp, u32 place of the frame, u32 end of its batch, u32 bytes of the records, u32 bytes of
+/// the frames.
 struct IndexFile {
     /// One log of the table.
     struct Row: Equatable {
         let log: LogID
         let first: RecordOffset
+        let timestamp: Timestamp
+        let payloadBytes: UInt32
+        let frameBytes: UInt32
         let blockStart: UInt32
         let entryCount: UInt32
     }
 
     private static let magic: [UInt8] = Array("ALOGIDX1".utf8)
-    private static let version: UInt32 = 1
+    private static let version: UInt32 = 2
     static let headerBytes = 56
-    static let rowBytes = 24
+    static let rowBytes = 40
     static let blockHeaderBytes = 8
-    static let entryBytes = 16
+    static let entryBytes = 32
 
     /// The bytes of an index file, and its table.
     static func encode(
@@ -30,10 +35,7 @@ struct IndexFile {
         rows.reserveCapacity(logs.count)
         var byteCount = headerBytes + logs.count * rowBytes
         for (log, entries) in logs {
-            rows.append(
-                Row(
-                    log: log, first: entries[entries.startIndex].offset, blockStart: UInt32(byteCount),
-                    entryCount: UInt32(entries.count)))
+            rows.append(Row(log, entries, blockStart: UInt32(byteCount)))
             byteCount += blockBytes(entryCount: entries.count)
         }
         var bytes = [UInt8](repeating: 0, count: byteCount)
@@ -97,7 +99,8 @@ struct IndexFile {
             rows.append(
                 Row(
                     log: LogID(rawValue: try reader.read()), first: RecordOffset(rawValue: try reader.read()),
-                    blockStart: try reader.read(), entryCount: try reader.read()))
+                    timestamp: Timestamp(rawValue: try reader.read()), payloadBytes: try reader.read(),
+                    frameBytes: try reader.read(), blockStart: try reader.read(), entryCount: try reader.read()))
         }
         return rows
     }
@@ -119,10 +122,27 @@ struct IndexFile {
         while reader.remainingBytes > 0 {
             entries.append(
                 IndexEntry(
-                    offset: RecordOffset(rawValue: try reader.read()), frame: try reader.read(),
-                    batchEnd: try reader.read()))
+                    offset: RecordOffset(rawValue: try reader.read()),
+                    timestamp: Timestamp(rawValue: try reader.read()), frame: try reader.read(),
+                    batchEnd: try reader.read(), payloadBytes: try reader.read(), frameBytes: try reader.read()))
         }
         return entries
+    }
+}
+
+extension IndexFile.Row {
+    /// The row of a log whose entries (one at least) lie in a block that begins there.
+    init(_ log: LogID, _ entries: ArraySlice<IndexEntry>, blockStart: UInt32) {
+        let first = entries[entries.startIndex]
+        var (payload, frames) = (UInt32.zero, UInt32.zero)
+        // A file that was read may hold any numbers under a right checksum.
+        for entry in entries {
+            payload &+= entry.payloadBytes
+            frames &+= entry.frameBytes
+        }
+        self.init(
+            log: log, first: first.offset, timestamp: first.timestamp, payloadBytes: payload, frameBytes: frames,
+            blockStart: blockStart, entryCount: UInt32(entries.count))
     }
 }
 
@@ -148,6 +168,9 @@ private struct PlacedWriter {
     mutating func put(_ row: IndexFile.Row) {
         put(row.log.rawValue)
         put(row.first.rawValue)
+        put(row.timestamp.rawValue)
+        put(row.payloadBytes)
+        put(row.frameBytes)
         put(row.blockStart)
         put(row.entryCount)
     }
@@ -158,8 +181,11 @@ private struct PlacedWriter {
         put(UInt32(truncatingIfNeeded: log.rawValue))
         for entry in entries {
             put(entry.offset.rawValue)
+            put(entry.timestamp.rawValue)
             put(entry.frame)
             put(entry.batchEnd)
+            put(entry.payloadBytes)
+            put(entry.frameBytes)
         }
         put(checksum(from: start + IndexFile.blockHeaderBytes), at: start)
     }

@@ -104,7 +104,11 @@ extension LogStore {
         guard let segment = wal.segment(containing: extent.segment) else { return .damaged(position: extent.segment) }
         let start = segment.firstBatchPosition
         read.segment = segment
-        read.entries = [IndexEntry(offset: extent.first, frame: UInt32(start - segment.position), batchEnd: 0)]
+        read.entries = [
+            IndexEntry(
+                offset: extent.first, timestamp: extent.timestamp, frame: UInt32(start - segment.position), batchEnd: 0,
+                payloadBytes: extent.payloadBytes, frameBytes: extent.frameBytes)
+        ]
         read.entryIndex = 0
         read.cursor = .batch(start)
         return nil

@@ -56,8 +56,8 @@ enum IndexTarget {
         bytes.store(UInt32(count), at: 12)
         for row in 0..<count {
             let place = IndexFile.headerBytes + row * IndexFile.rowBytes
-            let start = Int(bytes.integer(at: place + 16, as: UInt32.self))
-            let end = start + IndexFile.blockBytes(entryCount: Int(bytes.integer(at: place + 20, as: UInt32.self)))
+            let start = Int(bytes.integer(at: place + 32, as: UInt32.self))
+            let end = start + IndexFile.blockBytes(entryCount: Int(bytes.integer(at: place + 36, as: UInt32.self)))
             guard start >= IndexFile.headerBytes + count * IndexFile.rowBytes, end <= bytes.count else { continue }
             bytes.store(bytes.integer(at: place, as: UInt32.self), at: start + 4)
             bytes.store(bytes.checksum(of: start + IndexFile.blockHeaderBytes..<end), at: start)
