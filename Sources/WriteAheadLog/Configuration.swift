@@ -22,6 +22,9 @@ public struct WriteAheadLogConfiguration: Sendable {
     public var segmentBytes = WriteAheadLogLimits.segmentBytesDefault
     /// Bytes of the largest batch, which bounds the largest frame.
     public var batchBytesMax = WriteAheadLogLimits.batchBytesDefault
+    /// Bytes at the end of the active segment that records do not fill unless the next segment is ready: a full disk still
+    /// takes what frees space on it.
+    public var reserveBytes = 0
     /// Microseconds that the first frame of a batch waits for company; 0 never waits.
     public var lingerMicroseconds: Int64 = 0
     public var engine = EngineChoice.auto
@@ -53,6 +56,11 @@ public struct WriteAheadLogConfiguration: Sendable {
             throw .configuration(
                 "--segment-bytes \(segmentBytes) cannot hold the largest batch, of \(batchBytesMax) bytes: raise it, or lower "
                     + "--batch-bytes-max or --request-body-bytes-max")
+        }
+        guard reserveBytes >= 0, reserveBytes <= segmentBytes - batchBytesMax - 2 * blockBytes else {
+            throw .configuration(
+                "a reserve of \(reserveBytes) bytes leaves no room for the largest batch, of \(batchBytesMax) bytes, in a "
+                    + "segment of \(segmentBytes)")
         }
     }
 }

@@ -77,3 +77,13 @@ extension WriteAheadLog {
                 Checkpoint(storeID: storeID, anchor: anchor, through: durable.number, payload: payload)))
     }
 }
+
+extension FrameKind {
+    /// It adds to what is kept, so it leaves the reserve to frames that do not.
+    var leavesReserve: Bool {
+        switch self {
+        case .append, .create, .configure: true
+        case .close, .delete, .trim, .moved, .seal, .epoch, .lost: false
+        }
+    }
+}

@@ -141,7 +141,7 @@ public final class WriteAheadLog {
     ) -> AppendOutcome {
         let frameBytes = FrameHeader.frameBytes(
             fieldsBytes: fields.count, recordCount: Int(header.recordCount), payloadBytes: Int(header.payloadBytes))
-        if let refusal = refusal(frameBytes: frameBytes) { return refusal }
+        if let refusal = refusal(frameBytes: frameBytes, for: header.kind) { return refusal }
         if builders[filling].isEmpty { fillingSince = clock.monotonicMicroseconds }
         let offset = unsafe builders[filling].addFrame(header, fields: fields, fill: fill)
         isSealed = header.kind == .seal
@@ -152,14 +152,16 @@ public final class WriteAheadLog {
     /// Bytes of frames that a batch can hold.
     public var frameBytesMax: Int { staging.bufferBytes - BatchHeader.byteCount }
 
-    /// Whether frames of this many bytes together would be staged now; nil if so.
-    public func refusal(frameBytes: Int) -> AppendOutcome? {
+    /// Whether frames of this many bytes together would be staged now; nil if so. `kind` is the kind that takes the most
+    /// room: only what frees space or ends something may use the reserve.
+    public func refusal(frameBytes: Int, for kind: FrameKind = .append) -> AppendOutcome? {
         if let cause = poisonCause { return .poisoned(cause) }
         let builder = builders[filling]
         guard builder.fits(frameBytes: frameBytes) else { return .busy }
         let block = Int(active.header.blockBytes)
         let padded = roundedUp(builder.byteCount + frameBytes, to: block)
-        if padded <= active.remainingBytes { return nil }
+        let reserve = kind.leavesReserve ? configuration.reserveBytes : 0
+        if padded + reserve <= active.remainingBytes { return nil }
         switch spare {
         case .ready: return nil
         case .failed(let error, _): return .noSegment(error)

@@ -12,7 +12,7 @@ extension LogStore {
         }
         var fields = FieldWriter()
         unsafe writeCreation(name, settings, to: &fields)
-        return staging(fields) { timestamp in
+        return staging(.create, fields) { timestamp in
             let slot = unsafe stageCreation(name, settings, fields, timestamp)
             return ChangeTicket(batch: table[slot].lastBatch, slot: slot, log: table[slot].id)
         }
@@ -25,7 +25,7 @@ extension LogStore {
         if (state.settingsSequenced?.settings ?? LogSettings()) == settings { return .unchanged(after: state.lastBatch) }
         var fields = FieldWriter()
         settings.write(to: &fields)
-        return staging(fields) { timestamp in
+        return staging(.configure, fields) { timestamp in
             table[slot].settingsSequenced = LogSettingsBox(settings)
             return stageChange(.configure, slot, fields, timestamp)
         }
@@ -35,7 +35,7 @@ extension LogStore {
     public func close(_ slot: LogSlot) -> StoreChange {
         if let refusal = goneRefusal(slot) { return .refused(refusal) }
         if table[slot].isClosedSequenced { return .unchanged(after: table[slot].lastBatch) }
-        return staging(FieldWriter()) { timestamp in
+        return staging(.close, FieldWriter()) { timestamp in
             table[slot].isClosedSequenced = true
             return stageChange(.close, slot, FieldWriter(), timestamp)
         }
@@ -44,7 +44,7 @@ extension LogStore {
     /// Removes a log. Its name is free at once, for a log with another id.
     public func delete(_ slot: LogSlot) -> StoreChange {
         if let refusal = goneRefusal(slot) { return .refused(refusal) }
-        return staging(FieldWriter()) { timestamp in
+        return staging(.delete, FieldWriter()) { timestamp in
             table[slot].isDeletedSequenced = true
             return stageChange(.delete, slot, FieldWriter(), timestamp)
         }
@@ -58,7 +58,7 @@ extension LogStore {
             return .refused(AppendRefusal(cause: .beyondTail(next: state.sequencedNext), after: state.lastBatch))
         }
         guard offset > state.sequencedFirst else { return .unchanged(after: state.lastBatch) }
-        return staging(FieldWriter()) { timestamp in
+        return staging(.trim, FieldWriter()) { timestamp in
             table[slot].sequencedFirst = offset
             return stageChange(.trim, slot, FieldWriter(), timestamp, first: offset)
         }
@@ -78,9 +78,11 @@ extension LogStore {
     }
 
     /// Stages a frame without records if there is room for it.
-    private func staging(_ fields: FieldWriter, _ stage: (Timestamp) -> ChangeTicket) -> StoreChange {
+    private func staging(
+        _ kind: FrameKind, _ fields: FieldWriter, _ stage: (Timestamp) -> ChangeTicket
+    ) -> StoreChange {
         let bytes = FrameHeader.frameBytes(fieldsBytes: fields.bytes.count, recordCount: 0, payloadBytes: 0)
-        if let refusal = wal.refusal(frameBytes: bytes) { return StoreChange(refusal) }
+        if let refusal = wal.refusal(frameBytes: bytes, for: kind) { return StoreChange(refusal) }
         guard wal.pendingBytes + bytes <= configuration.pendingBytesMax else { return .pendingLimit }
         return .staged(stage(nextTimestamp()))
     }
