@@ -15,7 +15,7 @@ final class StoreReplay: RecoveryVisitor {
     var keys: IdempotencyKeys
     private var slots: [LogID: LogSlot] = [:]
     /// Logs below it that are not there were deleted before the checkpoint.
-    private var knownBelow = LogID.none
+    private(set) var knownBelow = LogID.none
     /// Logs that were deleted since, or will be: a later one of their name is there.
     private var gone: Set<LogID> = []
     /// The answers of the group whose frames are being replayed.
