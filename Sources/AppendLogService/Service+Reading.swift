@@ -39,6 +39,16 @@ extension Service {
         } catch {
             return answer(exchange, .invalidQuery(error))
         }
+        if exchange.combinedHeader("accept") == Array("text/event-stream".utf8) {
+            guard let slot = unsafe store.slot(named: exchange.part(log)) else { return answer(exchange, .logNotFound) }
+            return beginLiveTail(exchange, slot, from: query.from)
+        }
+        if let slot = unsafe store.slot(named: exchange.part(log)), query.waitSeconds > 0, !exchange.hasWaited,
+            query.from >= store.followedState(slot).next
+        {
+            let until = clock.monotonicMicroseconds + Int64(query.waitSeconds) * 1_000_000
+            return waitForRecords(exchange, slot, from: query.from, until: until)
+        }
         guard let form = PageForm.accepted(by: exchange.combinedHeader("accept")) else {
             var response = Problem.notAcceptable.response()
             response.addHeader("Vary", "Accept")
@@ -83,7 +93,7 @@ extension Service {
 
     /// Takes a disk read that has ended to the request that waits for it.
     func readEnded(number: UInt64, result: Int32) {
-        guard let read = store.readEnded(number: number, result: result) else { return }
+        guard let read = store.readEnded(number: number, result: result), !live.readEnded(read) else { return }
         guard let exchange = waitingReads[ObjectIdentifier(read)], let reading = exchange.attachment as? RecordReading
         else { preconditionFailure("a disk read ended for a request that does not wait") }
         endWaiting(reading)

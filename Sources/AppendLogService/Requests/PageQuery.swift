@@ -8,10 +8,13 @@ struct RecordPageQuery: Equatable {
     let limit: Int
     /// Bytes of records, at most; but one record always.
     let bytes: Int
+    /// Seconds to wait for the first record.
+    let waitSeconds: UInt64
 
     init(_ query: [UInt8]) throws(QueryError) {
-        let query = try Query(query, names: ["from", "limit", "bytes"])
+        let query = try Query(query, names: ["from", "limit", "bytes", "wait"])
         from = RecordOffset(rawValue: try query.number("from", from: 0, through: .max, missing: 0))
+        waitSeconds = try query.number("wait", from: 0, through: 60, missing: 0)
         limit = Int(
             try query.number(
                 "limit", from: 1, through: ServiceLimits.pageRecordsMax, missing: ServiceLimits.pageRecordsDefault))

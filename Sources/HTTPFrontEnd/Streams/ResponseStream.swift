@@ -90,6 +90,13 @@ open class StreamSource {
         frontEnd.wake(self)
     }
 
+    /// Bounds what the kernel keeps for a client that does not read.
+    public func limitSendBuffer(bytes: Int32) {
+        var bytes = bytes
+        // A refusal leaves the kernel's own bound.
+        unsafe setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &bytes, socklen_t(MemoryLayout<Int32>.size))
+    }
+
     /// Ends the connection at once. The source hears of it in the next run.
     public func cut() {
         unsafe exchange.tracked?.cut()
