@@ -15,6 +15,15 @@ enum PageForm: CaseIterable, Equatable {
         }
     }
 
+    /// What stands for the form in an entity tag.
+    var tagLetter: Character {
+        switch self {
+        case .lines: "n"
+        case .framed: "f"
+        case .raw: "r"
+        }
+    }
+
     /// The form that an `Accept` header wants most (RFC 9110, 12.5.1): of those with the highest quality the first one.
     /// Nil if it wants none of them; `lines` if there is no header or an empty one.
     static func accepted(by header: [UInt8]?) -> PageForm? {

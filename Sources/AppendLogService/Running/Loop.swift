@@ -67,7 +67,7 @@ final class Loop {
             if isTick || mustRunFrontEnd { frontEnd.run(nowMicroseconds: UInt64(now)) }
             let wanted = store.wal.turn()
             store.tick()
-            timeout = frontEnd.mustRunAgain ? 0 : min(wanted ?? .max, max(0, nextTick - now))
+            timeout = frontEnd.mustRunAgain || !service.pausedReads.isEmpty ? 0 : min(wanted ?? .max, max(0, nextTick - now))
         }
         return close()
     }
@@ -89,6 +89,7 @@ final class Loop {
             frontEnd.resumeWaiting()
         }
         for read in events.reads { service.readEnded(number: read.number, result: read.result) }
+        service.continueReading()
         for file in events.finishedFiles { note(file) }
         if events.sources.contains(Source.drain) {
             clearEvent(drainDescriptor)
