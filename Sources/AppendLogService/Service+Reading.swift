@@ -12,7 +12,9 @@ extension Service {
         } catch {
             return answer(exchange, .invalidQuery(error))
         }
-        guard let form = PageForm.accepted(by: exchange.combinedHeader("accept")) else {
+        let accept = exchange.combinedHeader("accept")
+        let wantsEvents = PageForm.isOutweighedByEvents(accept)
+        guard let form = wantsEvents ? .lines : PageForm.accepted(by: accept) else {
             var response = Problem.notAcceptable.response()
             response.addHeader("Vary", "Accept")
             exchange.respond(response)
@@ -21,9 +23,12 @@ extension Service {
         guard let slot = unsafe store.slot(named: exchange.part(log)) else { return answer(exchange, .logNotFound) }
         let id = store.summary(slot).id
         if let wanted = query.logID, wanted != id { return answer(exchange, .logReplaced(id: id)) }
+        let start = exchange.waitedFor(in: id).map { .offset($0) } ?? query.from.readStart
+        let read = store.beginRead(slot, at: start)
+        if wantsEvents, !start.isTime { return beginLiveTail(exchange, slot, from: read.next) }
         guard hasRoomForReads else { return answer(exchange, .overloadedByReads) }
         let reading = RecordReading(
-            store.beginRead(slot, at: query.from.readStart), of: id, .page(.sink(for: form, query), form, query),
+            read, of: id, wantsEvents ? .liveTail(RefusingSink()) : .page(.sink(for: form, query), form, query),
             byteCount: query.bytes + LogStoreLimits.readBytes)
         return advance(exchange, reading)
     }
@@ -59,7 +64,7 @@ extension Service {
 
     /// Takes a disk read that has ended to the request that waits for it.
     func readEnded(number: UInt64, result: Int32) {
-        guard let read = store.readEnded(number: number, result: result) else { return }
+        guard let read = store.readEnded(number: number, result: result), !live.readEnded(read) else { return }
         guard let exchange = waitingReads[ObjectIdentifier(read)], let reading = exchange.attachment as? RecordReading
         else { preconditionFailure("a disk read ended for a request that does not wait") }
         endWaiting(reading)
@@ -83,8 +88,7 @@ extension Service {
     private func advance(_ exchange: Exchange, _ reading: RecordReading) -> Step {
         switch store.step(reading.read, into: reading.sink) {
         case .finished:
-            respond(exchange, reading)
-            return .answered
+            return end(exchange, reading)
         case .waiting:
             return wait(exchange, reading)
         case .paused:
@@ -115,14 +119,35 @@ extension Service {
         return .suspend
     }
 
-    private func respond(_ exchange: Exchange, _ reading: RecordReading) {
+    /// Answers a read that has found all that there is.
+    private func end(_ exchange: Exchange, _ reading: RecordReading) -> Step {
+        exchange.attachment = nil
         switch reading.answer {
+        case .page(let sink, _, let query) where sink.first == nil && query.waitSeconds > 0 && !exchange.hasWaited:
+            exchange.noteWait(for: reading.read.next, in: reading.logID)
+            let until = clock.monotonicMicroseconds + Int64(query.waitSeconds) * 1_000_000
+            return waitForRecords(exchange, reading.read.log, from: reading.read.next, until: until)
         case .page(let sink, let form, let query): respond(exchange, reading, sink, form, query)
         case .record(let sink, let offset): respond(exchange, reading, sink, offset)
+        case .liveTail: return beginLiveTail(exchange, reading.read.log, from: reading.read.next)
         }
+        return .answered
     }
 
     private func name(of reading: RecordReading) -> String {
         String(decoding: store.summary(reading.read.log).name, as: UTF8.self)
+    }
+}
+
+extension Exchange {
+    /// Notes what the request waits for: handled anew it must begin there, since `now` is then behind it.
+    fileprivate func noteWait(for offset: RecordOffset, in log: LogID) {
+        tag1 = offset.rawValue
+        tag2 = log.rawValue
+    }
+
+    /// The offset that the request has waited for; nil if it has not, or in another log.
+    fileprivate func waitedFor(in log: LogID) -> RecordOffset? {
+        hasWaited && tag2 == log.rawValue ? RecordOffset(rawValue: tag1) : nil
     }
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import select
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from client import FRAMED, NDJSON, RAW, append_ok, check_problem, framed, get, ndjson_records, records_target, unframed
+from rawhttp import encode_request
 
 IMMUTABLE = "private, max-age=31536000, immutable"
 REVALIDATED = "private, no-cache"
@@ -274,3 +276,51 @@ def test_a_client_that_goes_during_a_slice_harms_nobody(connection, server, log)
         with server.connect() as other:
             other.send(b"GET " + records_target(log, limit=10_000).encode() + b" HTTP/1.1\r\nHost: a\r\n\r\n")
     assert page(get(connection, records_target(log, limit=10_000))) == (0, 9_000, 9_000)
+
+
+# Waiting for a record
+
+
+def has_answer(connection) -> bool:
+    return bool(select.select([connection.socket], [], [], 0)[0])
+
+
+@pytest.mark.parametrize("start", ["now", "1", "9999-01-01T00:00:00Z"])
+def test_a_page_that_would_be_empty_waits_for_the_next_record(connection, server, log, start):
+    """Where the request was before the record cannot be seen, so records are appended until it is answered."""
+    append_ok(connection, log, b"old")
+    with server.connect() as waiting:
+        waiting.send(encode_request("GET", records_target(log, **{"from": start, "wait": 50})))
+        count = 1
+        while not has_answer(waiting):
+            append_ok(connection, log, b"new %d" % count)
+            count += 1
+        response = waiting.read_response()
+        first, following, tail = page(response)
+        lines = ndjson_records(response.body)
+        assert 1 <= first < following <= tail and lines[0].data == b"new %d" % first
+        assert next_target(response) == f"/v1/logs/{log}/records?from={following}&wait=50"
+
+
+@pytest.mark.parametrize("start", ["now", "1", "7", "9999-01-01T00:00:00Z"])
+def test_a_wait_ends_with_an_empty_page(connection, log, start):
+    append_ok(connection, log, b"old")
+    response = get(connection, records_target(log, **{"from": start, "wait": 1}))
+    first = 7 if start == "7" else 1
+    assert page(response) == (first, first, 1) and response.body == b""
+
+
+def test_a_page_with_records_does_not_wait(connection, log):
+    append_ok(connection, log, b"old")
+    assert page(get(connection, records_target(log, wait=50))) == (0, 1, 1)
+
+
+def test_events_begin_where_from_says(connection, server, log):
+    append_ok(connection, log, framed([b"a", b"b"]), FRAMED)
+    append_ok(connection, log, framed([b"c", b"d"]), FRAMED)
+    stamp = ndjson_records(get(connection, records_target(log, **{"from": 2})).body)[0].timestamp
+    for start, first in (("first", 0), ("1", 1), ("-1", 3), (stamp, 2)):
+        with server.connect() as follower:
+            follower.send(encode_request("GET", records_target(log, **{"from": start}), {"Accept": "text/event-stream, */*;q=0.1"}))
+            assert follower.read_head().startswith("HTTP/1.1 200 ")
+            assert b"id: " not in follower.read_until(b"id: %d\n" % first)

@@ -108,3 +108,8 @@ final class SingleRecordSink: RecordSink {
         return false
     }
 }
+
+/// Takes no record: the read stops in front of the first one.
+final class RefusingSink: RecordSink {
+    override func take(offset: RecordOffset, timestamp: Timestamp, record: UnsafeRawBufferPointer) -> Bool { false }
+}

@@ -7,6 +7,8 @@ final class RecordReading {
     enum Answer {
         case page(PageSink, PageForm, RecordPageQuery)
         case record(SingleRecordSink, offset: RecordOffset)
+        /// Events from the record on at which the read stops.
+        case liveTail(RefusingSink)
     }
 
     let read: RangeRead
@@ -27,6 +29,7 @@ final class RecordReading {
         switch answer {
         case .page(let sink, _, _): sink
         case .record(let sink, _): sink
+        case .liveTail(let sink): sink
         }
     }
 }
@@ -49,5 +52,12 @@ extension PageStart {
         case .offset, .first: false
         case .now, .last, .time: true
         }
+    }
+}
+
+extension ReadStart {
+    /// Whether the record has to be looked for.
+    var isTime: Bool {
+        if case .time = self { true } else { false }
     }
 }
