@@ -12,6 +12,11 @@ public enum ServiceLimits {
     static let pageBytesDefault: UInt64 = 1 << 20
     /// Bytes of records in a page at most: it is held whole in memory.
     static let pageBytesMax: UInt64 = 4 << 20
+    /// Seconds that a page waits for a record at most: proxies give up on an answer that
+    /// has not begun after 60.
+    static let waitSecondsMax: UInt64 = 50
+    /// Seconds for which a page that can no longer change may be kept: a year, what RFC 2616 called forever.
+    static let immutableSeconds = 31_536_000
     /// Bytes of pages that wait for the disk and of answers that clients have not read: beyond it reads get 503. Enough
     /// for a hundred pages of the default size; a thousand clients that do not read their answers cost no more.
     static let readingBytesMax = 128 << 20

@@ -47,8 +47,10 @@ final class Service: RequestHandler {
     var location = JSONWriter()
     /// Bytes that the reads in `waitingReads` may need.
     var waitingReadBytes = 0
-    /// Exchanges whose read waits for the disk.
+    /// Exchanges whose read waits for the disk or for its turn.
     var waitingReads: [ObjectIdentifier: Exchange] = [:]
+    /// Those of them that wait for nothing but their turn, the one that has waited longest first.
+    var pausedReads: [RecordReading] = []
 
     init(
         _ store: LogStore, _ limits: AppendLimits, keepAliveSeconds: Int = ServiceLimits.keepAliveSecondsDefault,

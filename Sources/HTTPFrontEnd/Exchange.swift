@@ -36,6 +36,9 @@ import Glibc
     public internal(set) var method = HTTPMethod.other
     /// The size the client announced; nil without a Content-Length.
     public internal(set) var contentLength: UInt64?
+    /// Which of the rarer headers the request has, and which of them more than once.
+    public internal(set) var notedHeaders: NotedHeaders = []
+    public internal(set) var repeatedHeaders: NotedHeaders = []
     /// True once the client has gone. `respond` then does nothing.
     public internal(set) var isClientGone = false
 

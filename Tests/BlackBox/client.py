@@ -89,19 +89,21 @@ def check_appended(response: Response, log: str) -> dict:
     return answer
 
 
-def check_common_headers(response: Response) -> None:
+def check_common_headers(response: Response, caching: str = "no-store") -> None:
     """What every answer of the service carries."""
-    assert response.header("cache-control") == "no-store"
+    assert response.header("cache-control") == caching
     assert response.header("x-content-type-options") == "nosniff"
 
 
-def check_problem(response: Response, status: int, code: str, retryable: bool = False, side_effects: str = "none") -> dict:
-    """Checks that an answer is the problem with this status and code."""
+def check_problem(
+    response: Response, status: int, code: str, retryable: bool = False, side_effects: str = "none", members: tuple = ()
+) -> dict:
+    """Checks that an answer is the problem with this status and code, and has `members` beside those of every problem."""
     assert response.status == status, (response.status, response.headers, response.body[:500])
     assert response.media_type == "application/problem+json"
     check_common_headers(response)
     problem = response.json()
-    assert set(problem) == {"type", "title", "status", "code", "detail", "retryable", "side_effects"}
+    assert set(problem) == {"type", "title", "status", "code", "detail", "retryable", "side_effects", *members}
     assert problem["code"] == code, problem
     assert problem["type"] == f"https://appendlog.dev/problems/{code}"
     assert problem["status"] == status

@@ -140,7 +140,8 @@ final class LiveLog {
     }
 
     private func advance(_ read: RangeRead, _ sink: EventSink) {
-        let progress = tails.store.step(read, into: sink)
+        var progress = tails.store.step(read, into: sink)
+        while progress == .paused && sink.output.bytes.isEmpty { progress = tails.store.step(read, into: sink) }
         if case .waiting = progress {
             self.read = (read, sink)
             tails.wait(for: read, .log(self))
@@ -148,8 +149,8 @@ final class LiveLog {
         }
         publish(sink)
         switch progress {
-        case .finished, .waiting: break
-        case .lost(let end):
+        case .finished, .waiting, .paused: break
+        case .lost(let end), .trimmed(let end):
             var gap = JSONWriter()
             gap.gapEvent(from: next, first: end)
             add(gap.bytes, next: end)

@@ -145,14 +145,16 @@ final class LiveSubscriber: StreamSource {
     }
 
     private func advance(_ read: RangeRead, _ sink: EventSink) -> StreamNext {
-        switch tails.store.step(read, into: sink) {
+        var progress = tails.store.step(read, into: sink)
+        while progress == .paused && sink.output.bytes.isEmpty { progress = tails.store.step(read, into: sink) }
+        switch progress {
         case .waiting:
             phase = .reading(read, sink)
             tails.wait(for: read, .subscriber(self))
             return idle()
-        case .finished:
+        case .finished, .paused:
             next = sink.next
-        case .lost(let end):
+        case .lost(let end), .trimmed(let end):
             defer { next = end }
             return sendGap(until: end)
         case .damaged, .failed:

@@ -72,7 +72,7 @@ final class Loop {
             let wanted = store.wal.turn()
             store.tick()
             let wakes = min(wanted ?? .max, service.live.wantedMicroseconds(now: now) ?? .max, max(0, nextTick - now))
-            timeout = frontEnd.mustRunAgain ? 0 : wakes
+            timeout = frontEnd.mustRunAgain || !service.pausedReads.isEmpty ? 0 : wakes
         }
         return close()
     }
@@ -97,6 +97,7 @@ final class Loop {
             frontEnd.resumeWaiting()
         }
         for read in events.reads { service.readEnded(number: read.number, result: read.result) }
+        service.continueReading()
         for file in events.finishedFiles { note(file) }
         if events.sources.contains(Source.drain) {
             clearEvent(drainDescriptor)

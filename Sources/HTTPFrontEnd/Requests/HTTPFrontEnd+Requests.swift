@@ -69,6 +69,8 @@ extension HTTPFrontEnd {
         if let problem = refusal(of: exchange, line, head) {
             return refuseAtOnce(exchange, problem)
         }
+        exchange.notedHeaders = head.noted
+        exchange.repeatedHeaders = head.repeated
         exchange.contentLength = head.contentLengthCount == 1 ? head.contentLength : nil
         let isChunked = head.transferEncodingCount > 0
         let hasBody = isChunked || head.contentLength > 0
