@@ -34,7 +34,7 @@ let package = Package(
             dependencies: ["CLinux", "URing", "LogFormat", .product(name: "Histogram", package: "hdrhistogram-swift")],
             swiftSettings: shipped),
         .target(name: "LogStore", dependencies: ["WriteAheadLog", "LogFormat"], swiftSettings: shipped),
-        .target(name: "HTTPFrontEnd", dependencies: ["CMicroHTTPD"], swiftSettings: shipped),
+        .target(name: "HTTPFrontEnd", dependencies: ["CLinux", "CMicroHTTPD"], swiftSettings: shipped),
         .target(
             name: "AppendLogService",
             dependencies: [

@@ -12,6 +12,11 @@ public enum ServiceLimits {
     static let pageBytesDefault: UInt64 = 1 << 20
     /// Bytes of records in a page at most: it is held whole in memory.
     static let pageBytesMax: UInt64 = 4 << 20
+    /// Seconds that a page waits for a record at most: proxies give up on an answer that
+    /// has not begun after 60.
+    static let waitSecondsMax: UInt64 = 50
+    /// Seconds for which a page that can no longer change may be kept: a year, what RFC 2616 called forever.
+    static let immutableSeconds = 31_536_000
     /// Bytes of pages that wait for the disk and of answers that clients have not read: beyond it reads get 503. Enough
     /// for a hundred pages of the default size; a thousand clients that do not read their answers cost no more.
     static let readingBytesMax = 128 << 20
@@ -58,4 +63,32 @@ public enum ServiceLimits {
     static let fullDiskNoteMicroseconds: Int64 = 60_000_000
     /// Descriptors that are not connections: segments being read, the ring, the daemon's own.
     static let reservedDescriptors = 160
+
+    // MARK: Live tails
+
+    /// Clients that follow logs with server-sent events, all together; they also count as connections.
+    static let subscribersMax = 10_000
+    /// Seconds without anything sent after which a live tail gets a comment, unless configured: proxies cut connections that
+    /// are idle for 30 to 60 s.
+    public static let keepAliveSecondsDefault = 15
+    /// Bytes of events that are encoded at once, about: half a millisecond of work.
+    static let livePieceBytes = 128 << 10
+    /// What it falls to when many subscribers do not read what they were given.
+    static let livePieceBytesMin = 4 << 10
+    /// Bytes of the shared events of one log: a subscriber further behind is too slow.
+    static let liveLogBytesMax = 4 << 20
+    /// Bytes of all events in memory: beyond it the oldest shared ones go, and nobody reads more from the disk.
+    static let liveBytesMax = 64 << 20
+    /// The kernel's send buffer of a subscriber, in bytes: it grows to 4 MiB else, times the subscribers.
+    static let liveSendBufferBytes: Int32 = 128 << 10
+    /// Subscribers that wait for the disk at the same time: each has a buffer of 256 KiB.
+    static let liveReadsMax = 64
+    /// Microseconds from one round of deliveries to the next, at least: many records a write.
+    static let liveRoundMicroseconds: Int64 = 10_000
+    /// A round that takes longer is taken for ended: some streams always have something to send.
+    static let liveRoundMicrosecondsMax: Int64 = 30_000
+    /// Woken streams that may be left when a round ends: those that catch up are always woken.
+    static let liveRoundRestStreams = 64
+    /// One pass over all subscribers takes this many ticks.
+    static let liveTicksPerPass = 10
 }

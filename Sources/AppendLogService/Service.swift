@@ -26,6 +26,7 @@ public struct AppendLimits: Sendable {
 final class Service: RequestHandler {
     let store: LogStore
     let limits: AppendLimits
+    let live: LiveTails
     let clock = SystemClock()
     let logger: Logger
     /// Monotonic microseconds at the start.
@@ -48,14 +49,22 @@ final class Service: RequestHandler {
     var location = JSONWriter()
     /// Bytes that the reads in `waitingReads` may need.
     var waitingReadBytes = 0
-    /// Exchanges whose read waits for the disk.
+    /// Exchanges whose read waits for the disk or for its turn.
     var waitingReads: [ObjectIdentifier: Exchange] = [:]
+    /// Those of them that wait for nothing but their turn, the one that has waited longest first.
+    var pausedReads: [RecordReading] = []
 
-    init(_ store: LogStore, _ limits: AppendLimits, _ logger: Logger) {
+    init(
+        _ store: LogStore, _ limits: AppendLimits, keepAliveSeconds: Int = ServiceLimits.keepAliveSecondsDefault,
+        _ logger: Logger
+    ) {
         self.store = store
         self.limits = limits
         self.logger = logger
         startedAt = clock.monotonicMicroseconds
+        live = LiveTails(store, keepAliveSeconds: keepAliveSeconds, now: startedAt)
+        super.init()
+        live.endWait = { [unowned self] in endWait($0) }
     }
 
     /// Whether appends are taken.
@@ -110,6 +119,8 @@ final class Service: RequestHandler {
         if let reading = exchange.attachment as? RecordReading {
             endWaiting(reading)
             store.cancel(reading.read)
+        } else if let poll = exchange.attachment as? LongPoll {
+            live.remove(poll)
         }
         // What an append staged lies in the store: nobody needs the exchange for it.
         exchange.release()

@@ -123,9 +123,9 @@ def check_appended(response: Response, log: str) -> dict:
     return answer
 
 
-def check_common_headers(response: Response) -> None:
+def check_common_headers(response: Response, caching: str = "no-store") -> None:
     """What every answer of the service carries."""
-    assert response.header("cache-control") == "no-store"
+    assert response.header("cache-control") == caching
     assert response.header("x-content-type-options") == "nosniff"
 
 
