@@ -123,13 +123,16 @@ def test_503_pending_bytes(start_server, log):
 
 def test_503_connections(start_server, log):
     server = start_server("--connections-max", "2")
-    with server.connect() as one, server.connect() as two:
+    with server.connect() as one:
         append_ok(one, log, b"x")
+        wait_until(lambda: stats(one)["requests"]["connections"] == 1, "the end of the connection that asked for readiness")
+        two = server.connect()
         append_ok(two, log, b"x")
         with server.connect() as three:
             response = get(three, "/healthz")
             check_row(response, "overloaded")
             assert response.header("connection") == "close"
+        two.close()
 
 
 def test_503_draining(start_server, log):
