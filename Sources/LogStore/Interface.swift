@@ -1,14 +1,8 @@
 import LogFormat
 import WriteAheadLog
 
-// The interface of the life of logs, of producers, keys and conditions, until the store implements it: everything is
-// refused as if too much were pending.
-
-public enum AppendCondition: Equatable, Sendable {
-    case none
-    case next(RecordOffset, log: LogID?)
-    case absent
-}
+// The interface of the life of logs, of producers and of keys, until the store implements it: all that is refused as if too
+// much were pending.
 
 public struct BodyFingerprint: Equatable, Sendable {
     public init(_ body: UnsafeRawBufferPointer) {}
@@ -28,24 +22,6 @@ public struct AppendOptions {
     public var contentType: [UInt8]?
 
     public init() {}
-}
-
-public struct AppendRefusal: Equatable, Sendable {
-    public let cause: Cause
-    public let after: BatchNumber
-
-    public enum Cause: Equatable, Sendable {
-        case logNotFound
-        case conditionFailed(next: RecordOffset, log: LogID?)
-        case logClosed(next: RecordOffset)
-        case fenced(epoch: UInt64)
-        case sequenceGap(expected: UInt64, received: UInt64)
-        case duplicateForgotten
-        case keyReused
-        case keysFull(retryAfterSeconds: Int)
-        case producersFull
-        case trimBeyondTail(next: RecordOffset)
-    }
 }
 
 public struct Retention: Equatable, Sendable {
@@ -91,35 +67,7 @@ public enum StoreChange: Equatable, Sendable {
     case poisoned(PoisonCause)
 }
 
-public struct GroupAppend {
-    public let name: [UInt8]
-    public let body: RecordBody
-    public let condition: AppendCondition
-
-    public init(name: [UInt8], body: RecordBody, condition: AppendCondition) {
-        self.name = name
-        self.body = body
-        self.condition = condition
-    }
-}
-
-public enum StoreGroupAppend: Equatable, Sendable {
-    case staged([AppendTicket])
-    case repeated([AppendTicket])
-    case refused(AppendRefusal, index: Int?)
-    case tooLarge
-    case busy
-    case pendingLimit
-    case noSegment(FileError)
-    case poisoned(PoisonCause)
-}
-
 extension LogStore {
-    public func append(
-        to name: UnsafeRawBufferPointer, _ body: RecordBody, _ options: AppendOptions
-    ) -> StoreAppend { .pendingLimit }
-
-    public func append(group: [GroupAppend], identity: RequestIdentity) -> StoreGroupAppend { .pendingLimit }
     public func create(_ name: UnsafeRawBufferPointer, _ settings: LogSettings) -> StoreChange { .pendingLimit }
     public func configure(_ slot: LogSlot, _ settings: LogSettings) -> StoreChange { .pendingLimit }
     public func close(_ slot: LogSlot) -> StoreChange { .pendingLimit }

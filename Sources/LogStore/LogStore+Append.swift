@@ -21,6 +21,11 @@ struct PendingFrames {
 
     mutating func append(_ frame: PendingFrame) { frames.append(frame) }
 
+    /// The batch of the newest frame of a log; zero if it has none.
+    func lastBatch(of slot: LogSlot) -> BatchNumber {
+        frames[head...].last { $0.slot == slot }?.batch ?? .zero
+    }
+
     /// The oldest frame, if it is in this batch.
     mutating func popFirst(in batch: BatchNumber) -> PendingFrame? {
         guard head < frames.count, frames[head].batch == batch else {
@@ -43,7 +48,9 @@ extension LogStore {
     /// The name is valid. Nothing is allocated for a log that is there.
     public func append(to name: UnsafeRawBufferPointer, _ body: RecordBody) -> StoreAppend {
         let known = unsafe table.slot(named: name)
-        guard known != nil || configuration.autoCreate else { return .refused(AppendRefusal(cause: .logNotFound, after: .zero)) }
+        guard known != nil || configuration.autoCreate else {
+            return .refused(AppendRefusal(cause: .logNotFound, after: .zero))
+        }
         var fields = FieldWriter()
         if known == nil { unsafe fields.append(.logName, name) }
         let createBytes = known == nil ? frameBytes(fields, recordCount: 0, payloadBytes: 0) : 0

@@ -56,7 +56,7 @@ extension Problem {
     static func conditionFailed(next: RecordOffset, log: LogID?) -> Problem {
         var problem = Problem(
             status: 412, code: "condition_failed", title: "Condition failed",
-            detail: log == nil
+            detail: log == nil && next == .zero
                 ? "There is no log of this name, so its next offset is 0."
                 : "The log's next offset is \(next). Read what is new, then try again.")
         problem.members = [("next", next.rawValue)]
