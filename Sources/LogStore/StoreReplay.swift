@@ -237,7 +237,7 @@ final class StoreReplay: RecoveryVisitor {
     /// Refuses where the segments do not reach back to the first record of a log: one was removed that was not retired.
     func finish() throws(WriteAheadLogError) {
         for index in 0..<table.count {
-            let slot = LogSlot(index: Int32(index))
+            let slot = table.slot(at: Int32(index))
             let state = table[slot]
             guard state.isShown, state.first < state.durableNext else { continue }
             if let extent = state.extents.first, extent.first <= state.first { continue }
