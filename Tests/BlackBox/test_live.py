@@ -318,7 +318,7 @@ def poll(server: Server, log: str, start: int, wait: int) -> Connection:
 
 def test_an_append_answers_all_long_polls_for_its_offset(server: Server, connection: Connection, log: str) -> None:
     append_ok(connection, log, b"first")
-    polls = [poll(server, log, 1 + number % 2, 60) for number in range(20)]
+    polls = [poll(server, log, 1 + number % 2, 30) for number in range(20)]
     append_ok(connection, log, b"second")
     for number in range(0, 20, 2):
         page = ndjson_records(polls[number].read_response().body)
@@ -331,7 +331,7 @@ def test_an_append_answers_all_long_polls_for_its_offset(server: Server, connect
 
 def test_a_long_poll_that_need_not_wait_does_not(server: Server, connection: Connection, log: str) -> None:
     append_ok(connection, log, b"first")
-    with poll(server, log, 0, 60) as waiting:
+    with poll(server, log, 0, 30) as waiting:
         assert len(ndjson_records(waiting.read_response().body)) == 1
 
 
@@ -350,7 +350,7 @@ def test_a_stop_answers_long_polls_at_once(start_server, log: str) -> None:
     server = start_server()
     with server.connect() as connection:
         append_ok(connection, log, b"first")
-        polls = [poll(server, log, 1, 60) for _ in range(10)]
+        polls = [poll(server, log, 1, 30) for _ in range(10)]
         wait_until(lambda: open_requests(server) == 11, "all connections")
         wait_until(lambda: stats(connection)["requests"]["waiting"] == 10, "ten waiting requests")
     server.stop()
@@ -363,7 +363,7 @@ def test_a_long_poll_whose_client_reset_is_noticed(start_server, log: str) -> No
     server = start_server()
     with server.connect() as connection:
         append_ok(connection, log, b"first")
-        polls = [poll(server, log, 1, 60) for _ in range(10)]
+        polls = [poll(server, log, 1, 30) for _ in range(10)]
         wait_until(lambda: stats(connection)["requests"]["waiting"] == 10, "ten waiting requests")
         for waiting in polls:
             waiting.reset()
@@ -373,7 +373,7 @@ def test_a_long_poll_whose_client_reset_is_noticed(start_server, log: str) -> No
 
 def test_a_half_closed_long_poll_is_answered(server: Server, connection: Connection, log: str) -> None:
     append_ok(connection, log, b"first")
-    with poll(server, log, 1, 60) as waiting:
+    with poll(server, log, 1, 30) as waiting:
         waiting.half_close()
         append_ok(connection, log, b"second")
         assert [record.data for record in ndjson_records(waiting.read_response().body)] == [b"second"]
