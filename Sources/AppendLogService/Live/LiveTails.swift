@@ -27,6 +27,7 @@ final class LiveTails {
     enum Reader {
         case log(LiveLog)
         case subscriber(LiveSubscriber)
+        case records(RecordStream)
     }
 
     let store: LogStore
@@ -44,6 +45,8 @@ final class LiveTails {
     /// Where the next slice of a tick begins.
     private var cursor = 0
     private(set) var isDraining = false
+    /// Streams of records under way.
+    var recordStreamCount = 0
 
     /// Those whose read waits for the disk.
     private var readers: [ObjectIdentifier: Reader] = [:]
@@ -206,6 +209,9 @@ final class LiveTails {
         switch reader {
         case .log(let log): log.readEnded(read)
         case .subscriber(let subscriber): subscriber.readEnded()
+        case .records(let stream):
+            stream.readEnded()
+            return true
         }
         hasNews = true
         unpark()
