@@ -62,6 +62,8 @@ public enum ServiceLimits {
     static let liveReadsMax = 64
     /// Microseconds from one round of deliveries to the next, at least: many records a write.
     static let liveRoundMicroseconds: Int64 = 10_000
+    /// Microseconds of a turn of the loop that a round takes for encoding events and answering long polls.
+    static let liveTurnMicroseconds: Int64 = 500
     /// A round that takes longer is taken for ended: some streams always have something to send.
     static let liveRoundMicrosecondsMax: Int64 = 30_000
     /// Woken streams that may be left when a round ends: those that catch up are always woken.

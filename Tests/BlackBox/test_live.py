@@ -237,7 +237,7 @@ def test_a_subscriber_that_reads_nothing_is_cut_after_the_idle_time(start_server
 @pytest.mark.parametrize("way", ["reset", "close"])
 def test_a_client_that_has_left_is_noticed(start_server, log: str, way: str) -> None:
     # A keep-alive is far away: the end of the client's side is enough to look.
-    server = start_server()
+    server = start_server("--keep-alive-seconds", "3600")
     with server.connect() as connection:
         append_ok(connection, log, b"x")
         tails = [LiveTail(server.port, log) for _ in range(10)]
@@ -248,15 +248,18 @@ def test_a_client_that_has_left_is_noticed(start_server, log: str, way: str) -> 
     server.stop()
 
 
-def test_a_client_that_only_ends_sending_goes_on(server: Server, connection: Connection, log: str) -> None:
-    append_ok(connection, log, b"x")
-    with LiveTail(server.port, log) as tail:
-        assert tail.next_record().offset == 0
-        tail.connection.half_close()
-        assert tail.next_comment() == "keep-alive"
-        for number in range(1, 4):
-            append_ok(connection, log, b"x")
-            assert tail.next_record().offset == number
+def test_a_client_that_only_ends_sending_goes_on(start_server, log: str) -> None:
+    server = start_server("--keep-alive-seconds", "3600")
+    with server.connect() as connection:
+        append_ok(connection, log, b"x")
+        with LiveTail(server.port, log) as tail:
+            assert tail.next_record().offset == 0
+            tail.connection.half_close()
+            assert tail.next_comment() == "keep-alive"
+            for number in range(1, 4):
+                append_ok(connection, log, b"x")
+                assert tail.next_record().offset == number
+    server.stop()
 
 
 def test_a_keep_alive_comes_where_nothing_is_appended(start_server, log: str) -> None:
