@@ -64,7 +64,7 @@ public enum ServiceLimits {
     /// Descriptors that are not connections: segments being read, the ring, the daemon's own.
     static let reservedDescriptors = 160
 
-    // MARK: Live tails
+    // MARK: Live tails and streams
 
     /// Clients that follow logs with server-sent events, all together; they also count as connections.
     static let subscribersMax = 10_000
@@ -85,10 +85,16 @@ public enum ServiceLimits {
     static let liveReadsMax = 64
     /// Microseconds from one round of deliveries to the next, at least: many records a write.
     static let liveRoundMicroseconds: Int64 = 10_000
+    /// Microseconds of a turn of the loop that a round takes for encoding events and answering long polls.
+    static let liveTurnMicroseconds: Int64 = 500
     /// A round that takes longer is taken for ended: some streams always have something to send.
     static let liveRoundMicrosecondsMax: Int64 = 30_000
     /// Woken streams that may be left when a round ends: those that catch up are always woken.
     static let liveRoundRestStreams = 64
+    /// Answers that stream all records of a log, at the same time: each has a buffer of 256 KiB and a piece.
+    static let recordStreamsMax = 64
+    /// Bytes of a piece of such an answer, unless one record is larger: what one read from the disk brings fits.
+    static let recordPieceBytes = 320 << 10
     /// One pass over all subscribers takes this many ticks.
     static let liveTicksPerPass = 10
 }

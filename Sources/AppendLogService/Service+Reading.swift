@@ -28,7 +28,10 @@ extension Service {
         if wantsEvents, !start.isTime { return beginLiveTail(exchange, slot, from: read.next) }
         guard hasRoomForReads else { return answer(exchange, .overloadedByReads) }
         let reading = RecordReading(
-            read, of: id, wantsEvents ? .liveTail(RefusingSink()) : .page(.sink(for: form, query), form, query),
+            read, of: id,
+            wantsEvents
+                ? .liveTail(RefusingSink())
+                : query.isStreamed ? .stream(RefusingSink(), form) : .page(.sink(for: form, query), form, query),
             byteCount: query.bytes + LogStoreLimits.readBytes)
         return advance(exchange, reading)
     }
@@ -130,6 +133,7 @@ extension Service {
             return waitForRecords(exchange, reading.read.log, from: reading.read.next, until: until)
         case .page(let sink, let form, let query): respond(exchange, reading, sink, form, query)
         case .record(let sink, let offset): respond(exchange, reading, sink, offset)
+        case .stream(_, let form): return beginRecordStream(exchange, reading, form)
         case .liveTail: return beginLiveTail(exchange, reading.read.log, from: reading.read.next)
         }
         return .answered

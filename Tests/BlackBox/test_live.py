@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 
 import pytest
-from client import NDJSON, append, append_ok, check_problem, get, ndjson_records, records_target, stats
+from client import (
+    FRAMED,
+    NDJSON,
+    RAW,
+    append,
+    append_ok,
+    check_problem,
+    framed,
+    get,
+    ndjson_records,
+    records_target,
+    stats,
+    unframed,
+)
 from livetail import LiveTail
-from rawhttp import Connection, encode_request
+from rawhttp import Connection, ConnectionEnded, encode_request
 from server import Server, wait_until
 
 KEEP_ALIVE = ("--keep-alive-seconds", "1")
@@ -223,7 +237,7 @@ def test_a_subscriber_that_reads_nothing_is_cut_after_the_idle_time(start_server
 @pytest.mark.parametrize("way", ["reset", "close"])
 def test_a_client_that_has_left_is_noticed(start_server, log: str, way: str) -> None:
     # A keep-alive is far away: the end of the client's side is enough to look.
-    server = start_server()
+    server = start_server("--keep-alive-seconds", "3600")
     with server.connect() as connection:
         append_ok(connection, log, b"x")
         tails = [LiveTail(server.port, log) for _ in range(10)]
@@ -234,15 +248,18 @@ def test_a_client_that_has_left_is_noticed(start_server, log: str, way: str) -> 
     server.stop()
 
 
-def test_a_client_that_only_ends_sending_goes_on(server: Server, connection: Connection, log: str) -> None:
-    append_ok(connection, log, b"x")
-    with LiveTail(server.port, log) as tail:
-        assert tail.next_record().offset == 0
-        tail.connection.half_close()
-        assert tail.next_comment() == "keep-alive"
-        for number in range(1, 4):
-            append_ok(connection, log, b"x")
-            assert tail.next_record().offset == number
+def test_a_client_that_only_ends_sending_goes_on(start_server, log: str) -> None:
+    server = start_server("--keep-alive-seconds", "3600")
+    with server.connect() as connection:
+        append_ok(connection, log, b"x")
+        with LiveTail(server.port, log) as tail:
+            assert tail.next_record().offset == 0
+            tail.connection.half_close()
+            assert tail.next_comment() == "keep-alive"
+            for number in range(1, 4):
+                append_ok(connection, log, b"x")
+                assert tail.next_record().offset == number
+    server.stop()
 
 
 def test_a_keep_alive_comes_where_nothing_is_appended(start_server, log: str) -> None:
@@ -306,6 +323,66 @@ def test_what_was_shown_before_a_kill_is_there_after_it(start_server, log: str) 
     server.stop()
 
 
+# MARK: Streams of records
+
+
+def test_a_stream_has_all_records_up_to_the_tail_in_each_form(start_server, log: str) -> None:
+    server = start_server()
+    records = [b"%d %s" % (number, b"z" * (number * 37 % 5000)) for number in range(6000)] + [b"m" * (1 << 20)]
+    with server.connect() as connection:
+        for first in range(0, len(records), 150):
+            append_ok(connection, log, framed(records[first : first + 150]), FRAMED)
+        for start in (0, 1, 2999, 6000, 6001):
+            response = get(connection, records_target(log, **{"from": start, "stream": 1}), FRAMED)
+            assert response.status == 200 and response.header("transfer-encoding") == "chunked"
+            assert response.header("first-offset") == str(start) and response.header("tail-offset") == "6001"
+            assert unframed(response.body) == records[start:]
+            connection = server.connect()
+        response = get(connection, records_target(log, **{"stream": 1}), RAW)
+        assert response.body == b"".join(records)
+        response = get(server.connect(), records_target(log, **{"stream": 1}))
+        assert [record.data for record in ndjson_records(response.body)] == records
+    server.stop()
+
+
+def test_a_stream_that_is_not_read_costs_bounded_memory_and_is_cut(start_server, log: str) -> None:
+    server = start_server("--idle-timeout-seconds", "1")
+    with server.connect() as connection:
+        for _ in range(40):
+            append_ok(connection, log, b"y" * 1_000_000)
+        before = resident_mib(server)
+        streams = [server.connect() for _ in range(20)]
+        for stream in streams:
+            stream.send(encode_request("GET", records_target(log, stream=1), {"Accept": FRAMED}))
+        for stream in streams:
+            stream._receive_more()
+        # Each has a piece and the buffer of a read; a piece has a record of 1 MB here.
+        assert resident_mib(server) - before < 60
+    wait_until(lambda: open_requests(server) == 0, "the cut of all that do not read")
+    for stream in streams:
+        with pytest.raises(ConnectionEnded):
+            stream._read_until(b"\r\n0\r\n\r\n")
+    server.stop()
+
+
+def test_the_65th_stream_at_once_is_refused(start_server, log: str) -> None:
+    server = start_server()
+    with server.connect() as connection:
+        for _ in range(20):
+            append_ok(connection, log, b"y" * 1_000_000)
+        streams = [server.connect() for _ in range(64)]
+        for stream in streams:
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            stream.send(encode_request("GET", records_target(log, stream=1), {"Accept": FRAMED}))
+            stream._receive_more()
+        refused = get(connection, records_target(log, stream=1))
+        check_problem(refused, 503, "overloaded", retryable=True)
+        for stream in streams:
+            stream.reset()
+        wait_until(lambda: get(server.connect(), records_target(log, stream=1)).status == 200, "room for a stream")
+    server.stop()
+
+
 # MARK: Long polls
 
 
@@ -318,7 +395,7 @@ def poll(server: Server, log: str, start: int, wait: int) -> Connection:
 
 def test_an_append_answers_all_long_polls_for_its_offset(server: Server, connection: Connection, log: str) -> None:
     append_ok(connection, log, b"first")
-    polls = [poll(server, log, 1 + number % 2, 60) for number in range(20)]
+    polls = [poll(server, log, 1 + number % 2, 30) for number in range(20)]
     append_ok(connection, log, b"second")
     for number in range(0, 20, 2):
         page = ndjson_records(polls[number].read_response().body)
@@ -331,7 +408,7 @@ def test_an_append_answers_all_long_polls_for_its_offset(server: Server, connect
 
 def test_a_long_poll_that_need_not_wait_does_not(server: Server, connection: Connection, log: str) -> None:
     append_ok(connection, log, b"first")
-    with poll(server, log, 0, 60) as waiting:
+    with poll(server, log, 0, 30) as waiting:
         assert len(ndjson_records(waiting.read_response().body)) == 1
 
 
@@ -350,7 +427,7 @@ def test_a_stop_answers_long_polls_at_once(start_server, log: str) -> None:
     server = start_server()
     with server.connect() as connection:
         append_ok(connection, log, b"first")
-        polls = [poll(server, log, 1, 60) for _ in range(10)]
+        polls = [poll(server, log, 1, 30) for _ in range(10)]
         wait_until(lambda: open_requests(server) == 11, "all connections")
         wait_until(lambda: stats(connection)["requests"]["waiting"] == 10, "ten waiting requests")
     server.stop()
@@ -363,7 +440,7 @@ def test_a_long_poll_whose_client_reset_is_noticed(start_server, log: str) -> No
     server = start_server()
     with server.connect() as connection:
         append_ok(connection, log, b"first")
-        polls = [poll(server, log, 1, 60) for _ in range(10)]
+        polls = [poll(server, log, 1, 30) for _ in range(10)]
         wait_until(lambda: stats(connection)["requests"]["waiting"] == 10, "ten waiting requests")
         for waiting in polls:
             waiting.reset()
@@ -373,7 +450,7 @@ def test_a_long_poll_whose_client_reset_is_noticed(start_server, log: str) -> No
 
 def test_a_half_closed_long_poll_is_answered(server: Server, connection: Connection, log: str) -> None:
     append_ok(connection, log, b"first")
-    with poll(server, log, 1, 60) as waiting:
+    with poll(server, log, 1, 30) as waiting:
         waiting.half_close()
         append_ok(connection, log, b"second")
         assert [record.data for record in ndjson_records(waiting.read_response().body)] == [b"second"]

@@ -30,7 +30,8 @@ final class TestHandler: RequestHandler {
         let path = exchange.targetText
         if path.hasPrefix("/limit") { return .receive(bodyBytesMax: 100) }
         if path == "/discard" { return .discard }
-        for known in ["/echo", "/poll", "/later", "/suspend", "/close", "/large", "/stream"] where path.hasPrefix(known) {
+        for known in ["/echo", "/poll", "/later", "/suspend", "/close", "/large", "/stream"] where path.hasPrefix(known)
+        {
             return .receive(bodyBytesMax: .max)
         }
         exchange.respond(

@@ -1,6 +1,7 @@
 import HTTPFrontEnd
 import LogFormat
 import LogStore
+import WriteAheadLog
 
 /// A log that somebody follows: its subscribers, and the newest events in memory, encoded once for all of them.
 ///
@@ -104,12 +105,15 @@ final class LiveLog {
 
     // MARK: Rounds
 
-    /// Encodes what has become durable and wakes those who wait for it. True if there is more to encode.
-    func turn() -> Bool {
+    /// Encodes what has become durable and wakes those who wait for it. True if there is more to do, also if it was `until`.
+    func turn(_ clock: SystemClock, until end: Int64) -> Bool {
         let now = state
+        for poll in polls where now.next > poll.from || now.isClosed || now.isDeleted {
+            if clock.monotonicMicroseconds >= end { return true }
+            tails.end(poll)
+        }
         let hasChanged = now != seen
         seen = now
-        for poll in polls where now.next > poll.from || now.isClosed || now.isDeleted { tails.end(poll) }
         let before = next
         if joinedCount > 0 && next < now.next && read == nil && !isUnreadable { encode(until: now.next) }
         if hasChanged || next != before || isUnreadable { wakeAll() }

@@ -1,6 +1,7 @@
 import HTTPFrontEnd
 import LogFormat
 import LogStore
+import WriteAheadLog
 
 /// A request that waits until there is a record at an offset.
 final class LongPoll {
@@ -27,6 +28,7 @@ final class LiveTails {
     enum Reader {
         case log(LiveLog)
         case subscriber(LiveSubscriber)
+        case records(RecordStream)
     }
 
     let store: LogStore
@@ -44,13 +46,18 @@ final class LiveTails {
     /// Where the next slice of a tick begins.
     private var cursor = 0
     private(set) var isDraining = false
+    /// Streams of records under way.
+    var recordStreamCount = 0
 
     /// Those whose read waits for the disk.
     private var readers: [ObjectIdentifier: Reader] = [:]
     /// Subscribers that wait for others' reads to end.
     private var parked: [LiveSubscriber] = []
 
+    private let clock = SystemClock()
     private var hasNews = false
+    /// Logs that have not had their turn in this round.
+    private var unturned: [LiveLog] = []
     /// Woken streams of the last round have not all had their turn.
     private var isInRound = false
     private var roundStart: Int64 = 0
@@ -84,17 +91,23 @@ final class LiveTails {
             isInRound = false
             nextRound = max(roundStart + ServiceLimits.liveRoundMicroseconds, now + (now - roundStart) / 2)
         }
-        guard hasNews, now >= nextRound else { return }
-        var hasMore = false
-        for log in logs.values where log.turn() { hasMore = true }
-        hasNews = hasMore
-        roundStart = now
-        isInRound = true
+        if unturned.isEmpty {
+            guard hasNews, now >= nextRound else { return }
+            hasNews = false
+            unturned = Array(logs.values)
+            roundStart = now
+        }
+        let end = clock.monotonicMicroseconds + ServiceLimits.liveTurnMicroseconds
+        while let log = unturned.last, clock.monotonicMicroseconds < end {
+            unturned.removeLast()
+            if log.turn(clock, until: end) { hasNews = true }
+        }
+        isInRound = unturned.isEmpty
     }
 
     /// Microseconds after which `turn` is to be called although nothing happens; nil if there is nothing to wait for.
     func wantedMicroseconds(now: Int64) -> Int64? {
-        hasNews ? max(0, nextRound - now) : nil
+        unturned.isEmpty ? hasNews ? max(0, nextRound - now) : nil : 0
     }
 
     /// Looks at deadlines and keep-alives. Called every 100 ms: ten calls look at every subscriber once.
@@ -206,6 +219,9 @@ final class LiveTails {
         switch reader {
         case .log(let log): log.readEnded(read)
         case .subscriber(let subscriber): subscriber.readEnded()
+        case .records(let stream):
+            stream.readEnded()
+            return true
         }
         hasNews = true
         unpark()

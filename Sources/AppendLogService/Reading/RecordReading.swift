@@ -7,6 +7,8 @@ final class RecordReading {
     enum Answer {
         case page(PageSink, PageForm, RecordPageQuery)
         case record(SingleRecordSink, offset: RecordOffset)
+        /// All records from the one on at which the read stops.
+        case stream(RefusingSink, PageForm)
         /// Events from the record on at which the read stops.
         case liveTail(RefusingSink)
     }
@@ -29,6 +31,7 @@ final class RecordReading {
         switch answer {
         case .page(let sink, _, _): sink
         case .record(let sink, _): sink
+        case .stream(let sink, _): sink
         case .liveTail(let sink): sink
         }
     }

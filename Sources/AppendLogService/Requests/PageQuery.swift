@@ -40,13 +40,15 @@ struct RecordPageQuery: Equatable {
     let bytes: Int
     /// Seconds that an empty page may wait for a record.
     let waitSeconds: Int
+    /// Whether all records up to the tail are wanted, in one answer of unknown length; the other limits do not count then.
+    let isStreamed: Bool
     /// The id that the log must have; nil if any will do.
     let logID: LogID?
     /// The parameters that the page after this one has too, beside `from`, as they are sent.
     let kept: String
 
     init(_ query: [UInt8]) throws(QueryError) {
-        let query = try Query(query, names: ["from", "limit", "bytes", "wait", "log_id"])
+        let query = try Query(query, names: ["from", "limit", "bytes", "wait", "log_id", "stream"])
         if let text = query.value(of: "from") { from = try PageStart(text) } else { from = .first }
         limit = Int(
             try query.number(
@@ -55,6 +57,7 @@ struct RecordPageQuery: Equatable {
             try query.number(
                 "bytes", from: 1, through: ServiceLimits.pageBytesMax, missing: ServiceLimits.pageBytesDefault))
         waitSeconds = Int(try query.number("wait", from: 0, through: ServiceLimits.waitSecondsMax, missing: 0))
+        isStreamed = try query.number("stream", from: 0, through: 1, missing: 0) == 1
         let id = try query.number("log_id", from: 1, through: .max, missing: 0)
         logID = id == 0 ? nil : LogID(rawValue: id)
         var kept = ""

@@ -102,6 +102,7 @@ open class StreamSource {
 
     /// Ends the connection at once. The source hears of it in the next run.
     public func cut() {
+        guard phase != .ended else { return }
         unsafe exchange.tracked?.cut()
     }
 

@@ -107,6 +107,13 @@ extension HTTPFrontEnd {
         move(exchange, to: .streamed)
     }
 
+    /// The real clock, whatever the owner's says: how long streams have been sending.
+    private static var monotonicMicroseconds: Int {
+        var time = timespec()
+        unsafe clock_gettime(CLOCK_MONOTONIC, &time)
+        return time.tv_sec * 1_000_000 + time.tv_nsec / 1_000
+    }
+
     func takeSocketEvents() {
         guard streams.count > 0 else { return }
         unsafe withUnsafeTemporaryAllocation(of: clinux_socket_event.self, capacity: HTTPLimits.socketEventsMax) {
@@ -125,12 +132,14 @@ extension HTTPFrontEnd {
 
     /// Lets the next woken streams send.
     func sendStreams() {
-        var share = HTTPLimits.streamsPerRun
         // Only those that were woken before: one that has used up its share comes after all others, in the next run.
-        share = min(share, streams.wokenCount)
-        while share > 0, let stream = streams.nextWoken() {
-            share -= 1
-            stream.send()
+        var count = streams.wokenCount
+        if count > 0 {
+            let end = Self.monotonicMicroseconds + HTTPLimits.streamMicrosecondsPerRun
+            repeat {
+                streams.nextWoken()?.send()
+                count -= 1
+            } while count > 0 && Self.monotonicMicroseconds < end
         }
         if streams.wokenCount > 0 || mayHaveSocketEvents { requireRound() }
         mayHaveSocketEvents = false
