@@ -26,6 +26,8 @@ let package = Package(
         .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
 
         .target(name: "CLinux"),
+        // C++ behind a C header: Swift's own C++ interoperability would spread to every module above.
+        .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson")]),
         .target(name: "URing", dependencies: ["CLibURing"], swiftSettings: shipped),
         .target(name: "LogFormat", dependencies: ["CISAL"], swiftSettings: shipped),
         .target(
@@ -33,11 +35,11 @@ let package = Package(
             dependencies: ["CLinux", "URing", "LogFormat", .product(name: "Histogram", package: "hdrhistogram-swift")],
             swiftSettings: shipped),
         .target(name: "LogStore", dependencies: ["WriteAheadLog", "LogFormat", "CXXHash"], swiftSettings: shipped),
-        .target(name: "HTTPFrontEnd", dependencies: ["CMicroHTTPD"], swiftSettings: shipped),
+        .target(name: "HTTPFrontEnd", dependencies: ["CLinux", "CMicroHTTPD"], swiftSettings: shipped),
         .target(
             name: "AppendLogService",
             dependencies: [
-                "CLinux", "LogFormat", "WriteAheadLog", "LogStore", "HTTPFrontEnd",
+                "CLinux", "CSimdJSON", "LogFormat", "WriteAheadLog", "LogStore", "HTTPFrontEnd",
                 .product(name: "Logging", package: "swift-log"),
             ],
             // A link to the one at the top, which is the contract.
@@ -60,7 +62,8 @@ let package = Package(
         .testTarget(name: "HTTPFrontEndTests", dependencies: ["HTTPFrontEnd"], swiftSettings: tested),
         .testTarget(name: "ServiceTests", dependencies: ["AppendLogService", "appendlog"], swiftSettings: tested),
     ],
-    swiftLanguageModes: [.v6]
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
 )
 
 // The parsers under hostile bytes. The same sources are a test, which replays the saved inputs, and with

@@ -3,10 +3,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <linux/stat.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -68,4 +71,36 @@ uint64_t clinux_process_cpu_microseconds(void) {
   if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
   uint64_t seconds = (uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec;
   return seconds * 1000000 + (uint64_t)usage.ru_utime.tv_usec + (uint64_t)usage.ru_stime.tv_usec;
+}
+
+int clinux_epoll_open(void) {
+  int descriptor = epoll_create1(EPOLL_CLOEXEC);
+  return descriptor < 0 ? -errno : descriptor;
+}
+
+int clinux_epoll_add(int epoll, int descriptor) {
+  struct epoll_event event = {.events = EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.fd = descriptor};
+  return epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) == 0 ? 0 : -errno;
+}
+
+void clinux_epoll_remove(int epoll, int descriptor) { epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, NULL); }
+
+int clinux_epoll_take(int epoll, clinux_socket_event *events, int count) {
+  struct epoll_event taken[256];
+  int taken_count = epoll_wait(epoll, taken, count < 256 ? count : 256, 0);
+  for (int index = 0; index < taken_count; index++) {
+    uint32_t flags = taken[index].events;
+    events[index] = (clinux_socket_event){
+        .descriptor = taken[index].data.fd,
+        .is_writable = (flags & EPOLLOUT) != 0,
+        .is_half_closed = (flags & EPOLLRDHUP) != 0,
+        .is_over = (flags & (EPOLLERR | EPOLLHUP)) != 0,
+    };
+  }
+  return taken_count < 0 ? 0 : taken_count;
+}
+
+int clinux_unsent_bytes(int descriptor) {
+  int bytes = 0;
+  return ioctl(descriptor, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
 }

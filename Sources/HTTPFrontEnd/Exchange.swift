@@ -21,6 +21,10 @@ import Glibc
         case suspendedItself
         /// Suspended by the service; an answer ends it.
         case suspended
+        /// Suspended; a stream sends the answer.
+        case streaming
+        /// The stream has ended: the next call of the handler ends the connection.
+        case streamed
         /// The answer is libmicrohttpd's.
         case answering
         /// The client has gone; the service has not released it.
@@ -32,6 +36,9 @@ import Glibc
     public internal(set) var method = HTTPMethod.other
     /// The size the client announced; nil without a Content-Length.
     public internal(set) var contentLength: UInt64?
+    /// Which of the rarer headers the request has, and which of them more than once.
+    public internal(set) var notedHeaders: NotedHeaders = []
+    public internal(set) var repeatedHeaders: NotedHeaders = []
     /// True once the client has gone. `respond` then does nothing.
     public internal(set) var isClientGone = false
 
@@ -52,6 +59,14 @@ import Glibc
     unowned(unsafe) var tracked: TrackedConnection?
     /// Given by the service, not yet libmicrohttpd's.
     var answer: HTTPResponse?
+    /// Sends the answer.
+    var stream: ResponseStream?
+    /// The request came as HTTP/1.0.
+    var isHTTP10 = false
+    /// The client has gone while the exchange was suspended.
+    var isLost = false
+    /// It is suspended when it is asked next.
+    var wantsSuspension = false
     var bodyBuffer = BodyBuffer()
     var bodyBytesMax = 0
     /// Bytes thrown away so far.
@@ -117,9 +132,19 @@ import Glibc
         case .suspendedItself, .suspended:
             answer = consume response
             unsafe frontEnd.resume(self)
-        case .free, .answering, .abandoned:
+        case .free, .streaming, .streamed, .answering, .abandoned:
             preconditionFailure("an exchange is answered once, while it is open")
         }
+    }
+
+    /// Answers with the status and header lines of `head`, whose own body is ignored, and a body of unknown length that comes
+    /// from the source; the connection ends with it. From within `handle` or `poll`, which then return `.streaming`, or while
+    /// the exchange is suspended. Nil if the client has gone.
+    @discardableResult
+    public func stream(_ head: consuming HTTPResponse, from source: StreamSource) -> ResponseStream? {
+        if isClientGone { return nil }
+        precondition(answer == nil && stream == nil, "an exchange is answered once")
+        return unsafe frontEnd.beginStream(self, head, source)
     }
 
     /// Gives the answer to a wrong request.
@@ -179,6 +204,9 @@ extension Exchange {
         connection = nil
         unsafe tracked = nil
         answer = nil
+        if stream != nil { stream = nil }
+        isLost = false
+        wantsSuspension = false
         contentLength = nil
         isClientGone = false
         skippedBytes = 0

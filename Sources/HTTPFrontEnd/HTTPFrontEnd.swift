@@ -3,7 +3,7 @@ import Glibc
 /// The HTTP server: libmicrohttpd driven by its owner's loop.
 ///
 /// The owner polls `epollDescriptor`, and calls
-/// - `run` when it is readable, after answers were given, and again without sleeping while `mustRunAgain` (under load
+/// - `run` when it or `streamsDescriptor` is readable, after answers were given, and again without sleeping while `mustRunAgain` (under load
 ///   that may be always: do what else there is to do between two runs),
 /// - `resumeWaiting` after each commit, then `run`,
 /// - `tick` every 100 ms, then `run`.
@@ -16,8 +16,10 @@ public final class HTTPFrontEnd {
     public let listeningPort: UInt16
     /// Poll it for input. It stays readable while libmicrohttpd has events that `run` has not taken.
     public private(set) var epollDescriptor: Int32 = -1
+    /// Poll it for input, too: the sockets of streaming answers.
+    public var streamsDescriptor: Int32 { streams.descriptor }
     /// True when `run` is to be called again before sleeping. Waiting exchanges alone do not make it true.
-    public private(set) var mustRunAgain = false
+    public internal(set) var mustRunAgain = false
     /// True after `beginDrain`.
     public private(set) var isDraining = false
 
@@ -28,6 +30,9 @@ public final class HTTPFrontEnd {
     private(set) var now: UInt64 = 0
 
     var connections = ConnectionTable()
+    var streams = StreamTable()
+    /// The last look at the streams' sockets brought as many events as it takes.
+    var mayHaveSocketEvents = false
     /// Every exchange ever made; their number is bounded by connections and abandoned exchanges.
     private var exchanges: [Exchange] = []
     private var pool: [Exchange] = []
@@ -110,6 +115,7 @@ public final class HTTPFrontEnd {
     public func run(nowMicroseconds: UInt64) {
         now = nowMicroseconds
         guard let daemon else { return }
+        takeSocketEvents()
         var rounds = 0
         repeat {
             hasProgressed = false
@@ -120,6 +126,7 @@ public final class HTTPFrontEnd {
                 needsRound || (retryingCount > 0 ? hasProgressed || hasUnreadHeaders : hasWorkLeft(daemon))
             rounds += 1
         } while mustRunAgain && rounds < HTTPLimits.roundsPerRunMax
+        sendStreams()
     }
 
     /// True when libmicrohttpd can go on by itself. It always says so while a chunk's first line is longer than its read
@@ -150,7 +157,10 @@ public final class HTTPFrontEnd {
     /// Cuts connections past their deadlines. Call it every 100 ms: ten calls look at every connection once.
     public func tick(nowMicroseconds: UInt64) {
         now = nowMicroseconds
-        connections.cutOverdue(now: now, limits: limits)
+        for exchange in connections.cutOverdue(now: now, limits: limits) {
+            exchange.isLost = true
+            resume(exchange)
+        }
     }
 
     /// Stops listening and closes connections between requests. Open requests are answered with `Connection: close`.
@@ -169,12 +179,14 @@ public final class HTTPFrontEnd {
         for exchange in exchanges where exchange.isSuspended {
             resume(exchange)
         }
+        for exchange in exchanges where exchange.phase == .streaming { exchange.stream?.end(.cut) }
         // One round resumes them and ends or answers each, the next sends the answers.
         for _ in 0..<HTTPLimits.roundsPerRunMax {
             daemon.run()
         }
         self.daemon = nil
         daemon.stop()
+        streams.close()
         mustRunAgain = false
     }
 }

@@ -65,6 +65,15 @@ public struct HTTPLimits: Sendable {
     static let acceptedPerRoundMax = 10
     /// Body buffers up to this size stay with the pooled exchange; larger ones are freed after use.
     static let keptBodyBytesMax = 16_384
+    /// Bytes that one stream sends before the next one has its turn: a quarter of a millisecond over loopback.
+    static let streamBytesPerTurn = 512 << 10
+    /// Microseconds after which a `run` lets no further stream send: a small piece takes 3 to 5, one that the source has to
+    /// read and encode 500.
+    static let streamMicrosecondsPerRun = 500
+    /// Changes of streams' sockets that one `run` takes.
+    static let socketEventsMax = 256
+    /// What a client sent behind the request of a stream is thrown away at the end, up to so many blocks of 4 KiB.
+    static let unreadBlocksMax = 64
     /// One pass over all connections takes this many ticks, so a deadline is noticed up to 1 s late.
     static let ticksPerPass = 10
     /// Pending connections the kernel holds; it lowers this to net.core.somaxconn (4,096) if that is less.

@@ -2,7 +2,7 @@ import Glibc
 
 /// The request methods that any route tells apart. Methods are case-sensitive (RFC 9110, 9.1).
 public enum HTTPMethod: Sendable {
-    case get, head, post, put, delete, options
+    case get, head, post, put, patch, delete, options
     /// Any other method; no route has it.
     case other
 
@@ -17,6 +17,8 @@ public enum HTTPMethod: Sendable {
                 .head
             } else if unsafe Self.equal(text, "PUT") {
                 .put
+            } else if unsafe Self.equal(text, "PATCH") {
+                .patch
             } else if unsafe Self.equal(text, "DELETE") {
                 .delete
             } else if unsafe Self.equal(text, "OPTIONS") {

@@ -17,8 +17,10 @@ public enum Step: Sendable {
     /// Call `poll` again in every run. After 2 ms the exchange suspends itself and is asked again only after
     /// `resumeWaiting`. For waits that a commit ends.
     case wait
-    /// Do nothing until `respond` is called. For waits of unknown length.
+    /// Do nothing until `respond` or `stream` is called. For waits of unknown length.
     case suspend
+    /// `stream` was called.
+    case streaming
 }
 
 /// What the front end asks of the service. Subclass it and override; all calls come from the thread that runs the

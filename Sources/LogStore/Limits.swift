@@ -6,6 +6,12 @@ public enum LogStoreLimits {
     public static let indexWindowBytes = 64 << 10
     /// Bytes that a read fetches from the disk at once.
     public static let readBytes = 256 << 10
+    /// What one step of a read may cost, in bytes of records given: about half a millisecond of encoding.
+    public static let stepBytesMax = 256 << 10
+    /// What a record costs beside its bytes.
+    public static let stepBytesPerRecord = 256
+    /// What a frame or batch that is looked at costs.
+    public static let stepBytesPerFrame = 64
     /// Logs that one turn of the loop adds to a checkpoint: about half a millisecond (2,000 took 2 to 12).
     public static let checkpointLogsPerTurn = 250
     /// Bytes of staged and in-flight frames unless configured.

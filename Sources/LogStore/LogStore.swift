@@ -85,7 +85,7 @@ public final class LogStore {
         keys = replay.keys
         unwrittenIndexes = [:]
         for index in 0..<table.count {
-            let state = table[LogSlot(index: Int32(index))]
+            let state = table[table.slot(at: Int32(index))]
             guard state.isShown else { continue }
             recordCount += state.durableNext.rawValue - state.first.rawValue
             recordBytes += state.bytes
@@ -103,8 +103,8 @@ public final class LogStore {
         unsafe table.shownSlot(named: name)
     }
 
-    /// Whether a slot is still that log's: after its deletion the slot becomes another's.
-    public func isShown(_ slot: LogSlot, _ log: LogID) -> Bool { table[slot].id == log && table[slot].isShown }
+    /// Whether the log is still there: after its deletion the slot becomes another's.
+    public func isShown(_ slot: LogSlot) -> Bool { table.isShown(slot) }
 
     public func summary(_ slot: LogSlot) -> LogSummary { table.summary(slot) }
 

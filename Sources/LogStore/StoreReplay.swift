@@ -15,7 +15,7 @@ final class StoreReplay: RecoveryVisitor {
     var keys: IdempotencyKeys
     private var slots: [LogID: LogSlot] = [:]
     /// Logs below it that are not there were deleted before the checkpoint.
-    private var knownBelow = LogID.none
+    private(set) var knownBelow = LogID.none
     /// Logs that were deleted since, or will be: a later one of their name is there.
     private var gone: Set<LogID> = []
     /// The answers of the group whose frames are being replayed.
@@ -237,7 +237,7 @@ final class StoreReplay: RecoveryVisitor {
     /// Refuses where the segments do not reach back to the first record of a log: one was removed that was not retired.
     func finish() throws(WriteAheadLogError) {
         for index in 0..<table.count {
-            let slot = LogSlot(index: Int32(index))
+            let slot = table.slot(at: Int32(index))
             let state = table[slot]
             guard state.isShown, state.first < state.durableNext else { continue }
             if let extent = state.extents.first, extent.first <= state.first { continue }

@@ -52,6 +52,7 @@ struct Serve: ParsableCommand {
         var configuration = ServerConfiguration(listen: try place.address(), store: store, http: http)
         configuration.recordBytesMax = try requests.recordSizeMax(bodyBytesMax: http.requestBodyBytesMax)
         configuration.recordsPerRequestMax = recordsMax
+        configuration.keepAliveSeconds = try connections.keepAlive()
         configuration.drainDeadlineSeconds = try operation.drainSeconds()
         return configuration
     }
@@ -176,6 +177,17 @@ struct ConnectionOptions: ParsableArguments {
         help: ArgumentHelp(
             "Seconds that a connection may stay open between requests. (default: 75)", valueName: "seconds"))
     var idleTimeoutSeconds: PositiveNumber?
+
+    @Option(
+        help: ArgumentHelp(
+            "Seconds without a record after which a live tail gets a comment. (default: 15)", valueName: "seconds"))
+    var keepAliveSeconds: PositiveNumber?
+
+    func keepAlive() throws -> Int {
+        var seconds = ServiceLimits.keepAliveSecondsDefault
+        try set(&seconds, "keep-alive-seconds", keepAliveSeconds)
+        return seconds
+    }
 
     func apply(to http: inout HTTPLimits) throws {
         try set(&http.connectionsMax, "connections-max", connectionsMax)

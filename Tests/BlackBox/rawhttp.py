@@ -95,6 +95,14 @@ class Connection:
             response.body = self._read_body(response)
         return response
 
+    def read_head(self) -> str:
+        """The status line and the header lines of an answer whose body does not end."""
+        return self._read_until(b"\r\n\r\n").decode("latin-1")
+
+    def read_until(self, end: bytes) -> bytes:
+        """What comes before `end`, which is thrown away."""
+        return self._read_until(end)
+
     def read_to_end(self) -> bytes:
         """Everything until the server closes or resets the connection."""
         try:

@@ -46,7 +46,7 @@ def reader(filled):
 def page_headers(response) -> tuple[int, int, int]:
     """First-Offset, Next-Offset and Tail-Offset of a page, whose other headers are checked."""
     assert response.status == 200, (response.status, response.body[:500])
-    check_common_headers(response)
+    check_common_headers(response, "private, no-cache")
     assert response.header("vary") == "Accept"
     return tuple(int(response.header(name)) for name in ("first-offset", "next-offset", "tail-offset"))
 
@@ -171,7 +171,7 @@ def test_a_single_record_is_given_byte_for_byte_and_cannot_run(reader):
     for offset, record in enumerate(RECORDS):
         response = get(reader, f"/v1/logs/{LOG}/records/{offset}")
         assert (response.status, response.body) == (200, record)
-        check_common_headers(response)
+        check_common_headers(response, "private, no-cache")
         assert response.media_type == RAW
         assert response.header("content-security-policy") == "sandbox"
         assert response.header("content-disposition").startswith("attachment")
@@ -191,7 +191,9 @@ def test_an_offset_that_is_no_number_is_refused(reader, offset):
 
 
 @pytest.mark.parametrize("query", [
-    "from=", "from=x", "from=-1", "from=+1", "from=1.5", "from=18446744073709551616", "from=%31%zz", "from",
+    "from=", "from=x", "from=-", "from=-0", "from=+1", "from=1.5", "from=last", "from=First", "from=2026-11-22",
+    "from=2016-12-31T23:59:60Z", "from=2026-02-29T00:00:00Z", "from=2026-11-22T22:05:03", "from=2026-11-22T22:05:03%2002:00",
+    "from=2026-11-22T22:05:03+0200", "wait=", "wait=-1", "wait=51", "wait=0.5", "wait=1s", "log_id=", "log_id=0", "log_id=x", "from=18446744073709551616", "from=%31%zz", "from",
     "limit=", "limit=0", "limit=-1", "limit=10001", "limit=x", "limit=99999999999999999999",
     "bytes=", "bytes=0", "bytes=-1", "bytes=4194305", "bytes=1k",
     "unknown=1", "From=1", "from=0&unknown=1", "from=0&limit=0", "from=0&from=1", "=1", "limit=5;bytes=5",

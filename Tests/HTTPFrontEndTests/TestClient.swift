@@ -126,6 +126,34 @@ final class TestClient {
         return response
     }
 
+    /// Reads the status line and the header lines of an answer; its body is read by `readChunk` or `readRest`.
+    func readHeadText() throws -> String {
+        try readHead()
+    }
+
+    /// Reads one chunk of a chunked body; empty at its end.
+    func readChunk() throws -> [UInt8] {
+        var end = received.firstIndex(of: 10)
+        while end == nil {
+            try readMore()
+            end = received.firstIndex(of: 10)
+        }
+        guard let end, let bytes = Int(String(decoding: received[..<(end - 1)], as: UTF8.self), radix: 16) else {
+            throw Failure.malformed(String(decoding: received.prefix(40), as: UTF8.self))
+        }
+        while received.count < end + 1 + bytes + 2 { try readMore() }
+        let chunk = Array(received[(end + 1)..<(end + 1 + bytes)])
+        received.removeFirst(end + 1 + bytes + 2)
+        return chunk
+    }
+
+    /// Reads all until the server closes.
+    func readRest() -> [UInt8] {
+        while (try? readMore()) != nil {}
+        defer { received = [] }
+        return received
+    }
+
     /// True when the server closes and nothing more comes; false when there is more, or nothing for 10 s.
     func readsEnd() -> Bool {
         guard received.isEmpty else { return false }

@@ -121,8 +121,9 @@ final class TestServer: @unchecked Sendable {
             var descriptors = [
                 pollfd(fd: state.frontEnd.epollDescriptor, events: Int16(POLLIN), revents: 0),
                 pollfd(fd: wake.read, events: Int16(POLLIN), revents: 0),
+                pollfd(fd: state.frontEnd.streamsDescriptor, events: Int16(POLLIN), revents: 0),
             ]
-            poll(&descriptors, 2, -1)
+            poll(&descriptors, 3, -1)
             var bytes: (UInt64, UInt64) = (0, 0)
             if descriptors[1].revents != 0 { read(wake.read, &bytes, 16) }
             let taken = jobs.withLock { jobs in

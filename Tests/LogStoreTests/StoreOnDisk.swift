@@ -128,6 +128,8 @@ final class StoreOnDisk {
                 #expect(sink.offsets == (0..<sink.records.count).map { from + UInt64($0) })
                 return sink.records
             case .waiting: settle { read.fetch == .none }
+            case .paused: continue
+            case .trimmed(let first): throw TrimmedRead(first: first)
             case .damaged(let position): throw DamagedRead(position: position)
             case .lost(let next): throw LostRead(next: next)
             case .failed(let error): throw error
@@ -139,6 +141,7 @@ final class StoreOnDisk {
 struct Refused: Error { let outcome: StoreAppend }
 struct DamagedRead: Error, Equatable { let position: Position }
 struct LostRead: Error, Equatable { let next: RecordOffset }
+struct TrimmedRead: Error, Equatable { let first: RecordOffset }
 
 final class CollectingSink: RecordSink {
     var records: [[UInt8]] = []

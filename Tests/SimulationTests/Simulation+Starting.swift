@@ -142,6 +142,9 @@ extension Simulation {
                 }
                 return sink.count
             case .waiting: while read.fetch != .none { try turn() }
+            case .paused: continue
+            case .trimmed(let first):
+                throw Failure(description: "log \(log): a read finds all before \(first) trimmed")
             case .damaged(let position):
                 guard isDamaged else { throw Failure(description: "log \(log): a read finds damage at \(position)") }
                 tally[.damagedReads] += 1

@@ -111,6 +111,25 @@ extension Problem {
                 + "without them. The log goes on at offset \(next).")
     }
 
+    /// Retention or a trim has removed what was here.
+    static func offsetTrimmed(first: RecordOffset) -> Problem {
+        var problem = Problem(
+            status: 410, code: "offset_trimmed", title: "Records trimmed",
+            detail: "The records from this offset on are no longer kept. The first one that is has offset \(first).")
+        problem.members = [("first", first.rawValue)]
+        problem.headers = [("First-Available-Offset", "\(first)")]
+        return problem
+    }
+
+    /// The URL is of another log, whose name this one has now.
+    static func logReplaced(id: LogID) -> Problem {
+        var problem = Problem(
+            status: 410, code: "log_replaced", title: "Log replaced",
+            detail: "The log of this name does not have the id that log_id says: it is another one, with the id \(id).")
+        problem.members = [("id", id.rawValue)]
+        return problem
+    }
+
     static let recordUnreadable = Problem(
         status: 500, code: "record_damaged", title: "Record unreadable",
         detail: "The disk could not read a record of the answer, so none is given.", retryable: true)

@@ -6,15 +6,21 @@ class PageSink: RecordSink {
     private let query: RecordPageQuery
     private(set) var recordCount = 0
     private var recordBytes = 0
+    /// The first record in the page; nil while it is empty.
+    private(set) var first: RecordOffset?
     /// The offset behind the last record in the page.
-    private(set) var next: RecordOffset
+    private(set) var next = RecordOffset.zero
+    /// A further record was refused.
+    private var hasRefused = false
     /// The page, encoded.
     fileprivate(set) var output = JSONWriter()
 
     init(_ query: RecordPageQuery) {
         self.query = query
-        next = query.from
     }
+
+    /// Whether no further record, whatever it were, would be taken: the page will never be longer.
+    var isFull: Bool { hasRefused || recordCount == query.limit || recordBytes > query.bytes }
 
     /// The sink of a form.
     static func sink(for form: PageForm, _ query: RecordPageQuery) -> PageSink {
@@ -26,8 +32,11 @@ class PageSink: RecordSink {
     }
 
     final override func take(offset: RecordOffset, timestamp: Timestamp, record: UnsafeRawBufferPointer) -> Bool {
-        if recordCount == query.limit { return false }
-        if recordCount > 0 && recordBytes + record.count > query.bytes { return false }
+        if recordCount == query.limit || recordCount > 0 && recordBytes + record.count > query.bytes {
+            hasRefused = true
+            return false
+        }
+        if recordCount == 0 { first = offset }
         unsafe encode(offset, timestamp, record)
         recordCount += 1
         recordBytes += record.count
@@ -98,4 +107,9 @@ final class SingleRecordSink: RecordSink {
         // Nothing looks at the read's own `next` afterwards: the record behind need not even be fetched.
         return false
     }
+}
+
+/// Takes no record: the read stops in front of the first one.
+final class RefusingSink: RecordSink {
+    override func take(offset: RecordOffset, timestamp: Timestamp, record: UnsafeRawBufferPointer) -> Bool { false }
 }

@@ -6,6 +6,7 @@ enum MediaType {
     static let framed: StaticString = "application/vnd.appendlog.records"
     static let bytes: StaticString = "application/octet-stream"
     static let json: StaticString = "application/json"
+    static let events: StaticString = "text/event-stream"
     static let yaml: StaticString = "application/yaml"
 
     /// How the body of an append is cut into records, by its `Content-Type`: the type without its parameters, in any

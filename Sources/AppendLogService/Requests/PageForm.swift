@@ -15,19 +15,38 @@ enum PageForm: CaseIterable, Equatable {
         }
     }
 
+    /// What stands for the form in an entity tag.
+    var tagLetter: Character {
+        switch self {
+        case .lines: "n"
+        case .framed: "f"
+        case .raw: "r"
+        }
+    }
+
     /// The form that an `Accept` header wants most (RFC 9110, 12.5.1): of those with the highest quality the first one.
     /// Nil if it wants none of them; `lines` if there is no header or an empty one.
     static func accepted(by header: [UInt8]?) -> PageForm? {
         guard let header, !header.allSatisfy({ $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }) else {
             return .lines
         }
-        let ranges = header.split(separator: UInt8(ascii: ",")).compactMap { MediaRange($0) }
+        return best(in: MediaRange.list(header))?.form
+    }
+
+    /// Whether an `Accept` header wants server-sent events more than any form of a page.
+    static func isOutweighedByEvents(_ header: [UInt8]?) -> Bool {
+        guard let header else { return false }
+        let ranges = MediaRange.list(header)
+        return MediaRange.quality(of: "\(MediaType.events)", in: ranges) > best(in: ranges)?.quality ?? 0
+    }
+
+    private static func best(in ranges: [MediaRange]) -> (form: PageForm, quality: Int)? {
         var best: (form: PageForm, quality: Int)?
         for form in allCases {
             let quality = MediaRange.quality(of: "\(form.mediaType)", in: ranges)
             if quality > best?.quality ?? 0 { best = (form, quality) }
         }
-        return best?.form
+        return best
     }
 }
 
@@ -53,6 +72,11 @@ private struct MediaRange {
             quality = value
         }
         self.quality = quality
+    }
+
+    /// The elements of a header that are not malformed.
+    static func list(_ header: [UInt8]) -> [MediaRange] {
+        header.split(separator: UInt8(ascii: ",")).compactMap { MediaRange($0) }
     }
 
     /// The quality that the most specific range gives to a media type; 0 if none matches.

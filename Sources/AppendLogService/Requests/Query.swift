@@ -9,6 +9,8 @@ enum QueryError: Error, Equatable {
     case outOfRange(StaticString, minimum: UInt64, maximum: UInt64)
     /// Not empty and not the name of a log.
     case badName(StaticString)
+    /// Not a place to read from.
+    case badStart(StaticString)
 
     static func == (left: QueryError, right: QueryError) -> Bool {
         left.detail == right.detail
@@ -94,6 +96,9 @@ extension QueryError {
         case .badName(let name):
             "The query parameter '\(name)' must be empty or the name of a log: 1 to 128 of A-Z a-z 0-9 . _ -, not "
                 + "starting with a dot."
+        case .badStart(let name):
+            "The query parameter '\(name)' must be the offset of a record, first, now, -N for the last N records, or an "
+                + "RFC 3339 time such as 2026-11-22T22:05:03.5Z."
         }
     }
 }

@@ -23,6 +23,7 @@ final class Loop {
     private enum Source {
         static let frontEnd = 1
         static let drain = 2
+        static let streams = 3
     }
 
     let store: LogStore
@@ -47,11 +48,13 @@ final class Loop {
         try configuration.http.check()
         let socket = try ListeningSocket(address: configuration.listen)
         store = try LogStore.open(configuration.store)
-        service = Service(store, configuration.appendLimits, logger)
+        service = Service(
+            store, configuration.appendLimits, keepAliveSeconds: configuration.keepAliveSeconds, logger)
         frontEnd = try HTTPFrontEnd(
             socket: socket, address: configuration.listen, limits: configuration.http, handler: service)
         service.frontEnd = frontEnd
         store.wal.watch(frontEnd.epollDescriptor, source: Source.frontEnd)
+        store.wal.watch(frontEnd.streamsDescriptor, source: Source.streams)
         store.wal.watch(drainDescriptor, source: Source.drain)
     }
 
@@ -64,10 +67,12 @@ final class Loop {
             let now = clock.monotonicMicroseconds
             let isTick = now >= nextTick
             if isTick { tick(now) }
+            service.live.turn(now: now, wokenStreamCount: frontEnd.wokenStreamCount)
             if isTick || mustRunFrontEnd { frontEnd.run(nowMicroseconds: UInt64(now)) }
             let wanted = store.wal.turn()
             store.tick()
-            timeout = frontEnd.mustRunAgain ? 0 : min(wanted ?? .max, max(0, nextTick - now))
+            let wakes = min(wanted ?? .max, service.live.wantedMicroseconds(now: now) ?? .max, max(0, nextTick - now))
+            timeout = frontEnd.mustRunAgain || !service.pausedReads.isEmpty ? 0 : wakes
         }
         return close()
     }
@@ -79,16 +84,20 @@ final class Loop {
 
     private var mustRunFrontEnd: Bool {
         frontEnd.mustRunAgain || service.hasBusyAppends || events.durable != nil
-            || events.sources.contains(Source.frontEnd)
+            || events.sources.contains(Source.frontEnd) || events.sources.contains(Source.streams)
     }
 
     private func takeEvents() {
-        if let batch = events.durable { store.publish(batch) }
+        if let batch = events.durable {
+            store.publish(batch)
+            service.live.noteNews()
+        }
         if events.durable != nil || service.hasBusyAppends {
             service.hasBusyAppends = false
             frontEnd.resumeWaiting()
         }
         for read in events.reads { service.readEnded(number: read.number, result: read.result) }
+        service.continueReading()
         for file in events.finishedFiles { note(file) }
         if events.sources.contains(Source.drain) {
             clearEvent(drainDescriptor)
@@ -107,6 +116,7 @@ final class Loop {
         guard deadline == nil else { return }
         deadline = clock.monotonicMicroseconds + drainMicroseconds
         service.isDraining = true
+        service.live.drain()
         frontEnd.beginDrain()
         frontEnd.resumeWaiting()
     }
@@ -114,6 +124,7 @@ final class Loop {
     /// Looks at deadlines, gives unused memory back, and lets appends that wait notice that the log is poisoned.
     private func tick(_ now: Int64) {
         frontEnd.tick(nowMicroseconds: UInt64(now))
+        service.live.tick(now: now)
         if store.wal.poisonCause != nil { frontEnd.resumeWaiting() }
         let isCommitting = store.wal.pendingBytes > 0
         if heapTrim.isDue(connectionCount: frontEnd.connectionCount, isCommitting: isCommitting) { clinux_trim_heap() }

@@ -13,6 +13,8 @@ public struct ServerConfiguration: Sendable {
     public var recordBytesMax = ServiceLimits.recordBytesDefault
     /// Records of one request, at most.
     public var recordsPerRequestMax = ServiceLimits.recordsPerRequestDefault
+    /// Seconds without anything sent after which a live tail gets a comment.
+    public var keepAliveSeconds = ServiceLimits.keepAliveSecondsDefault
     /// Seconds from the signal to the exit, at most.
     public var drainDeadlineSeconds = ServiceLimits.drainSecondsDefault
 

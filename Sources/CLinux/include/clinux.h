@@ -35,3 +35,31 @@ void clinux_trim_heap(void);
 
 /// CPU time of this process in microseconds (user and system).
 uint64_t clinux_process_cpu_microseconds(void);
+
+// MARK: epoll(7), for sockets that are written to at any time
+
+/// What became of a watched socket.
+typedef struct {
+  int descriptor;
+  /// It takes bytes again.
+  int is_writable;
+  /// The peer will send no more; it may still read.
+  int is_half_closed;
+  /// Both directions have ended, or the connection was reset.
+  int is_over;
+} clinux_socket_event;
+
+/// epoll_create1(2), close-on-exec: the descriptor or a negative errno.
+int clinux_epoll_open(void);
+
+/// Reports each change of the socket once (edges): writable, half-closed, over. 0 or a negative errno.
+int clinux_epoll_add(int epoll, int descriptor);
+
+/// Ends that.
+void clinux_epoll_remove(int epoll, int descriptor);
+
+/// Takes up to `count` (at most 256) changes without waiting: how many there were.
+int clinux_epoll_take(int epoll, clinux_socket_event *events, int count);
+
+/// ioctl(2) SIOCOUTQ: bytes that the peer has not acknowledged.
+int clinux_unsent_bytes(int descriptor);

@@ -23,6 +23,10 @@ public struct Problem: Sendable {
     public var retryAfterSeconds: UInt64?
     /// Close the connection after the answer.
     public var closeConnection = false
+    /// Further members of the JSON object. Their names need no escape.
+    public var members: [(name: StaticString, value: UInt64)] = []
+    /// Further header lines.
+    public var headers: [(name: StaticString, value: String)] = []
 
     public init(
         status: Int, code: StaticString, title: StaticString, detail: String, retryable: Bool = false,
@@ -46,6 +50,10 @@ public struct Problem: Sendable {
         if let retryAfterSeconds {
             response.addHeader("Retry-After", retryAfterSeconds)
         }
+        for header in headers {
+            var value = header.value
+            value.withUTF8 { unsafe response.addHeader(header.name, UnsafeRawBufferPointer($0)) }
+        }
         response.closeConnection = closeConnection
         return response
     }
@@ -60,7 +68,11 @@ public struct Problem: Sendable {
         JSONText.appendQuoted("\(title)", to: &text)
         text.append(contentsOf: #","status":\#(status),"code":"\#(code)","detail":"#.utf8)
         JSONText.appendQuoted(detail, to: &text)
-        text.append(contentsOf: #","retryable":\#(retryable),"side_effects":"\#(sideEffects.rawValue)"}"#.utf8)
+        text.append(contentsOf: #","retryable":\#(retryable),"side_effects":"\#(sideEffects.rawValue)""#.utf8)
+        for member in members {
+            text.append(contentsOf: #","\#(member.name)":\#(member.value)"#.utf8)
+        }
+        text.append(UInt8(ascii: "}"))
         return text
     }
 }

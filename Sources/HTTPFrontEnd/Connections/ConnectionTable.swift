@@ -21,17 +21,22 @@ struct ConnectionTable {
         connections[connection.index] = last
     }
 
-    /// Cuts the overdue connections of the next slice, and those whose client has gone unnoticed.
-    mutating func cutOverdue(now: UInt64, limits: HTTPLimits) {
+    /// Cuts the overdue connections of the next slice, and those whose client has gone unnoticed. Returns the suspended
+    /// requests whose client has gone: libmicrohttpd does not look at those.
+    mutating func cutOverdue(now: UInt64, limits: HTTPLimits) -> [Exchange] {
+        var lost: [Exchange] = []
         let slice = (connections.count + HTTPLimits.ticksPerPass - 1) / HTTPLimits.ticksPerPass
         for _ in 0..<slice {
             if cursor >= connections.count { cursor = 0 }
             let connection = connections[cursor]
             if connection.isOverdue(now: now, limits: limits) || connection.isLeftByClient(now: now) {
                 connection.cut()
+            } else if let exchange = unsafe connection.exchange, exchange.isSuspended, connection.isOver {
+                lost.append(exchange)
             }
             cursor += 1
         }
+        return lost
     }
 
     /// Cuts the connections that are between requests.

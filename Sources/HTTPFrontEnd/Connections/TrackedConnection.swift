@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// What the front end knows of one connection, from its started to its closed notification.
@@ -16,6 +17,8 @@ final class TrackedConnection {
         case handling
         /// The answer is being read by the client.
         case answering
+        /// The answer is a stream; cut only while it is blocked.
+        case streaming
     }
 
     /// The socket; libmicrohttpd closes it after the closed notification.
@@ -29,6 +32,12 @@ final class TrackedConnection {
     private var since: UInt64
     /// Bytes that earn the phase more time: of the body received so far, or of the answer.
     var bytes: UInt64 = 0
+    /// The request that the service has, or a stream answers.
+    unowned(unsafe) var exchange: Exchange?
+    /// A stream has bytes that the kernel does not take.
+    private var isBlocked = false
+    /// Bytes that the client had not acknowledged when that was looked at last.
+    private var unsentBytes: Int32 = 0
     /// `shutdown` was called; the closed notification will come.
     private var isCut = false
 
@@ -43,6 +52,14 @@ final class TrackedConnection {
         self.phase = phase
         self.bytes = bytes
         since = now
+        isBlocked = false
+    }
+
+    /// The kernel takes no more of a stream until the client reads.
+    func beginBlocked(now: UInt64) {
+        enter(.streaming, now: now)
+        isBlocked = true
+        unsentBytes = clinux_unsent_bytes(descriptor)
     }
 
     /// Ends both directions, after what was already sent; libmicrohttpd then sees the end of the connection and closes
@@ -52,6 +69,15 @@ final class TrackedConnection {
         isCut = true
         // ENOTCONN: the client was faster; the closed notification is on its way.
         shutdown(descriptor, Int32(SHUT_RDWR))
+    }
+
+    /// Has the kernel send what is written at once, whatever libmicrohttpd told it before.
+    func sendWithoutDelay() {
+        var on: Int32 = 1
+        var off: Int32 = 0
+        let bytes = socklen_t(MemoryLayout<Int32>.size)
+        unsafe setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_CORK, &off, bytes)
+        unsafe setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, bytes)
     }
 
     /// True when no byte of a request is known.
@@ -72,13 +98,29 @@ final class TrackedConnection {
     /// happened for a second.
     func isLeftByClient(now: UInt64) -> Bool {
         switch phase {
-        case .handling, .answering:
+        case .handling, .answering, .streaming:
             return false
         case .accepted, .idle, .header, .body:
             guard now >= since + 1_000_000 else { return false }
             var byte: UInt8 = 0
             return unsafe recv(descriptor, &byte, 1, Int32(MSG_PEEK | MSG_DONTWAIT)) == 0
         }
+    }
+
+    /// True when the connection was reset, or both sides have ended it. A client that has only ended its own side (which is
+    /// all that is seen of one that has closed, until something is sent to it) may still want its answer.
+    var isOver: Bool {
+        var descriptors = pollfd(fd: descriptor, events: 0, revents: 0)
+        return unsafe poll(&descriptors, 1, 0) > 0 && Int32(descriptors.revents) & (POLLHUP | POLLERR) != 0
+    }
+
+    /// A blocked client that reads slowly empties the kernel's buffer long before it takes more: it gets more time.
+    private func hasReadSomething(now: UInt64) -> Bool {
+        let unsent = clinux_unsent_bytes(descriptor)
+        defer { unsentBytes = unsent }
+        guard unsent != unsentBytes else { return false }
+        since = now
+        return true
     }
 
     /// True when the phase has lasted longer than it may.
@@ -93,9 +135,12 @@ final class TrackedConnection {
             seconds = limits.bodyDeadlineSeconds + Int(bytes) / limits.bodyRateBytesMin
         case .answering:
             seconds = limits.idleTimeoutSeconds + Int(bytes) / limits.bodyRateBytesMin
-        case .handling:
+        case .streaming where isBlocked:
+            seconds = limits.idleTimeoutSeconds
+        case .handling, .streaming:
             return false
         }
-        return now > since && now - since > UInt64(seconds) * 1_000_000
+        let isOver = now > since && now - since > UInt64(seconds) * 1_000_000
+        return isOver && !(phase == .streaming && hasReadSomething(now: now))
     }
 }

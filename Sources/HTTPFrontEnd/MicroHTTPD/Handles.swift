@@ -114,6 +114,23 @@ enum ResponseHandle {
         precondition(added == .YES, "a header value is not empty and has no line break")
     }
 
+    /// The phrase behind a status code.
+    static func reason(of status: Int) -> String {
+        unsafe String(cString: MHD_get_reason_phrase_for(UInt32(status)))
+    }
+
+    /// Writes the header lines that were added, in their order.
+    static func appendHeaders(of response: OpaquePointer, to lines: inout HeaderLines) {
+        let note: MHD_KeyValueIterator = { context, _, name, value in
+            let lines = unsafe context!.assumingMemoryBound(to: HeaderLines.self)
+            unsafe lines.pointee.append("\(String(cString: name!)): \(String(cString: value!))\r\n")
+            return .YES
+        }
+        unsafe withUnsafeMutablePointer(to: &lines) { lines in
+            _ = unsafe MHD_get_response_headers(response, note, lines)
+        }
+    }
+
     /// Gives the caller's reference back.
     static func destroy(_ response: OpaquePointer) {
         unsafe MHD_destroy_response(response)

@@ -8,6 +8,7 @@ extension HTTPFrontEnd {
         let exchange = pooledExchange()
         unsafe exchange.begin(target: target, on: connection, tracked)
         tracked.enter(.header, now: now)
+        unsafe tracked.exchange = exchange
         hasProgressed = true
         unfinishedHeaderCount += 1
         return exchange
@@ -28,7 +29,9 @@ extension HTTPFrontEnd {
             return isData ? skip(data.count, for: exchange) : queueAnswer(of: exchange)
         case .waiting:
             return askAgain(exchange)
-        case .suspended, .suspendedItself, .free, .answering, .abandoned:
+        case .streamed:
+            return false
+        case .suspended, .suspendedItself, .streaming, .free, .answering, .abandoned:
             preconditionFailure("libmicrohttpd called for a request that is \(exchange.phase)")
         }
     }
@@ -40,12 +43,14 @@ extension HTTPFrontEnd {
         if exchange.phase == .requestLine { unfinishedHeaderCount -= 1 }
         if let tracked = unsafe exchange.tracked {
             tracked.enter(.idle, now: now)
+            unsafe tracked.exchange = nil
             // An answer queued before the drain began did not say that the connection ends.
             if isDraining { tracked.cut() }
         }
-        let isAbandoned = exchange.isWaiting && exchange.answer == nil
+        let isAbandoned = exchange.isWaiting && exchange.answer == nil && exchange.stream == nil
         exchange.connection = nil
         unsafe exchange.tracked = nil
+        exchange.stream?.end(.cut)
         guard isAbandoned else { return recycle(exchange) }
         exchange.isClientGone = true
         move(exchange, to: .abandoned)
@@ -64,6 +69,8 @@ extension HTTPFrontEnd {
         if let problem = refusal(of: exchange, line, head) {
             return refuseAtOnce(exchange, problem)
         }
+        exchange.notedHeaders = head.noted
+        exchange.repeatedHeaders = head.repeated
         exchange.contentLength = head.contentLengthCount == 1 ? head.contentLength : nil
         let isChunked = head.transferEncodingCount > 0
         let hasBody = isChunked || head.contentLength > 0
@@ -91,6 +98,7 @@ extension HTTPFrontEnd {
         if !exchange.isTargetValid(in: line) { return .invalidTarget }
         if head.hasInvalidLine { return .invalidHeader }
         let isHTTP10 = line.isHTTP10
+        exchange.isHTTP10 = isHTTP10
         if head.contentLengthCount > 1 { return .ambiguousLength }
         if head.transferEncodingCount > 0 {
             if head.contentLengthCount > 0 || isHTTP10 { return .ambiguousLength }
@@ -162,7 +170,15 @@ extension HTTPFrontEnd {
     }
 
     private func askAgain(_ exchange: Exchange) -> Bool {
-        exchange.answer != nil ? queueAnswer(of: exchange) : settle(exchange, handler.poll(exchange))
+        if exchange.isLost { return false }
+        if exchange.stream != nil { return settle(exchange, .streaming) }
+        if exchange.wantsSuspension && exchange.answer == nil {
+            exchange.wantsSuspension = false
+            if isStopping { return false }
+            suspend(exchange, as: .suspended)
+            return true
+        }
+        return exchange.answer != nil ? queueAnswer(of: exchange) : settle(exchange, handler.poll(exchange))
     }
 
     private func settle(_ exchange: Exchange, _ step: Step) -> Bool {
@@ -170,6 +186,12 @@ extension HTTPFrontEnd {
         case .answered:
             precondition(exchange.answer != nil, "an exchange that is answered has an answer")
             return queueAnswer(of: exchange)
+        case .streaming:
+            precondition(exchange.stream != nil, "an exchange that streams has a stream")
+            // A stopped front end has no later round, and nobody resumes for a stream that has ended already.
+            if isStopping || exchange.stream?.hasEnded == true { return false }
+            suspend(exchange, as: .streaming)
+            return true
         case .wait, .suspend:
             precondition(exchange.answer == nil, "an exchange that waits has no answer")
             if exchange.phase != .waiting {
@@ -179,7 +201,11 @@ extension HTTPFrontEnd {
             // A stopped front end has no later round: the connection ends, the exchange is abandoned.
             if isStopping { return false }
             if case .suspend = step {
-                suspend(exchange, as: .suspended)
+                // In the next round. libmicrohttpd 0.9.75 reads from a connection that is resumed as it did when the handler
+                // suspended it, and if that was its first final call it was reading: it would find the end of a client that
+                // has only ended its own side, and close instead of answering.
+                exchange.wantsSuspension = true
+                hasProgressed = true
             } else if now >= exchange.waitingSince + HTTPLimits.retryMicrosecondsMax {
                 suspend(exchange, as: .suspendedItself)
             }
@@ -226,11 +252,11 @@ extension Exchange {
     var isWaiting: Bool {
         switch phase {
         case .waiting, .suspendedItself, .suspended: true
-        case .free, .requestLine, .receiving, .skipping, .refusing, .answering, .abandoned: false
+        case .free, .requestLine, .receiving, .skipping, .refusing, .streaming, .streamed, .answering, .abandoned: false
         }
     }
 
-    /// Out of libmicrohttpd's lists.
+    /// Out of libmicrohttpd's lists, and not a stream.
     var isSuspended: Bool {
         phase == .suspended || phase == .suspendedItself
     }

@@ -30,6 +30,9 @@ struct HeaderSummary {
     var expectsContinue = false
     /// A name or a value has a byte that it may not have, or its line was folded (RFC 9112, 5.2).
     var hasInvalidLine = false
+    /// The noted headers that are there, and those of them that are there more than once.
+    var noted: NotedHeaders = []
+    var repeated: NotedHeaders = []
 
     /// Takes one header line in.
     mutating func note(name: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) {
@@ -48,6 +51,9 @@ struct HeaderSummary {
         default:
             break
         }
+        let header = unsafe NotedHeaders(name: name)
+        repeated.formUnion(noted.intersection(header))
+        noted.formUnion(header)
     }
 
     /// True for a line that goes on in the next one. libmicrohttpd 0.9.75 appends the rest to a copy of the *name*, behind

@@ -57,7 +57,7 @@ public struct AppendRefusal: Equatable, Sendable {
         case keysFull(retryAfterSeconds: Int)
         case producersFull
         /// A trim to behind the tail.
-        case beyondTail(next: RecordOffset)
+        case trimBeyondTail(next: RecordOffset)
     }
 
     public let cause: Cause

@@ -100,7 +100,11 @@ struct ActiveIndex {
         guard let any = links.first else { return [] }
         // For each slot the count of its entries, then where they begin, and when they are in place where they end.
         var places = [Int](repeating: 0, count: 1 + links.reduce(0) { max($0, Int($1.slot.index)) })
-        for link in links { places[Int(link.slot.index)] += 1 }
+        var slots = [LogSlot](repeating: any.slot, count: places.count)
+        for link in links {
+            places[Int(link.slot.index)] += 1
+            slots[Int(link.slot.index)] = link.slot
+        }
         var total = 0
         for slot in places.indices {
             let count = places[slot]
@@ -116,7 +120,7 @@ struct ActiveIndex {
         var groups: [(slot: LogSlot, entries: ArraySlice<IndexEntry>)] = []
         var start = 0
         for (slot, end) in places.enumerated() where end > start {
-            groups.append((LogSlot(index: Int32(slot)), entries[start..<end]))
+            groups.append((slots[slot], entries[start..<end]))
             start = end
         }
         return groups

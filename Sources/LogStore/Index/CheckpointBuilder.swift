@@ -48,7 +48,7 @@ struct CheckpointBuilder {
     private mutating func addLogs(of table: LogTable) {
         let end = min(Int32(table.count), nextSlot + Int32(LogStoreLimits.checkpointLogsPerTurn))
         while nextSlot < end {
-            let slot = LogSlot(index: nextSlot)
+            let slot = table.slot(at: nextSlot)
             if table[slot].isShown { add(table[slot], name: table.name(of: slot)) }
             nextSlot += 1
         }

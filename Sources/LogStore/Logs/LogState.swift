@@ -1,11 +1,15 @@
 import LogFormat
 import WriteAheadLog
 
-/// A log's place in the store's table; stays the same while the process runs.
+/// A log's place in the store's table. When the log is deleted the place may become another log's, in another generation.
 public struct LogSlot: Hashable, Sendable {
     public let index: Int32
+    let generation: UInt32
 
-    public init(index: Int32) { self.index = index }
+    init(index: Int32, generation: UInt32 = 0) {
+        self.index = index
+        self.generation = generation
+    }
 }
 
 /// What a log's name may be.
@@ -52,6 +56,8 @@ public struct LogSummary: Equatable, Sendable {
 struct LogState {
     let id: LogID
     let created: Timestamp
+    /// How many logs had the slot before.
+    var generation: UInt32 = 0
     var nameStart: UInt32 = 0
     var nameBytes: UInt8 = 0
     /// The create frame is on the disk.

@@ -55,7 +55,7 @@ extension LogStore {
         if let refusal = goneRefusal(slot) { return .refused(refusal) }
         let state = table[slot]
         guard offset <= state.sequencedNext else {
-            return .refused(AppendRefusal(cause: .beyondTail(next: state.sequencedNext), after: state.lastBatch))
+            return .refused(AppendRefusal(cause: .trimBeyondTail(next: state.sequencedNext), after: state.lastBatch))
         }
         guard offset > state.sequencedFirst else { return .unchanged(after: state.lastBatch) }
         return staging(.trim, FieldWriter()) { timestamp in

@@ -44,7 +44,16 @@ struct LogTable {
     /// The newest log of a name, deleted or not.
     func newestSlot(named name: UnsafeRawBufferPointer) -> LogSlot? {
         let index = buckets[unsafe bucket(of: name)]
-        return index < 0 ? nil : LogSlot(index: index)
+        return index < 0 ? nil : slot(at: index)
+    }
+
+    /// The slot of an index, as it is now.
+    func slot(at index: Int32) -> LogSlot { LogSlot(index: index, generation: states[Int(index)].generation) }
+
+    /// Whether a slot is still the same log's, and anyone may see it.
+    func isShown(_ slot: LogSlot) -> Bool {
+        let state = states[Int(slot.index)]
+        return state.generation == slot.generation && state.isShown
     }
 
     /// Adds a log whose name is not there yet, or of which every log is deleted, durably or not.
@@ -52,24 +61,25 @@ struct LogTable {
         unsafe precondition(LogName.isValid(name), "a log was added with a name that is not valid")
         if (nameCount + 1) * 2 > buckets.count { grow() }
         let place = unsafe bucket(of: name)
-        let previous = buckets[place] < 0 ? nil : LogSlot(index: buckets[place])
+        let previous = buckets[place] < 0 ? nil : slot(at: buckets[place])
         precondition(previous.map { self[$0].isDeletedSequenced } ?? true, "a log was added twice")
         if previous == nil { nameCount += 1 }
         var state = LogState(id: id, created: created, isDurable: isDurable)
         state.previous = previous
-        let slot: Int32
+        let index: Int32
         if let reused = free.popLast() {
-            slot = reused
-            unsafe put(name, into: &state, at: states[Int(slot)])
-            states[Int(slot)] = state
+            index = reused
+            state.generation = states[Int(index)].generation + 1
+            unsafe put(name, into: &state, at: states[Int(index)])
+            states[Int(index)] = state
         } else {
-            slot = Int32(states.count)
+            index = Int32(states.count)
             unsafe put(name, into: &state, at: nil)
             states.append(state)
         }
-        buckets[place] = slot
-        unordered.append(slot)
-        return LogSlot(index: slot)
+        buckets[place] = index
+        unordered.append(index)
+        return slot(at: index)
     }
 
     /// Where the name of the slot's last log was there may be room for this one.
@@ -123,10 +133,10 @@ struct LogTable {
         buckets[place] = -1
         var next = (place + 1) & mask
         while buckets[next] >= 0 {
-            let slot = buckets[next]
+            let index = buckets[next]
             buckets[next] = -1
-            let home = unsafe withName(of: LogSlot(index: slot)) { unsafe bucket(of: $0) }
-            buckets[home] = slot
+            let home = unsafe withName(of: slot(at: index)) { unsafe bucket(of: $0) }
+            buckets[home] = index
             next = (next + 1) & mask
         }
     }
@@ -155,7 +165,7 @@ struct LogTable {
         var index = firstIndex(from: after ?? prefix, isExclusive: after != nil)
         if let after, after.lexicographicallyPrecedes(prefix) { index = firstIndex(from: prefix, isExclusive: false) }
         while index < ordered.count {
-            let slot = LogSlot(index: ordered[index])
+            let slot = slot(at: ordered[index])
             guard name(of: slot).starts(with: prefix) else { break }
             index += 1
             guard self[slot].isShown else { continue }
@@ -185,7 +195,7 @@ struct LogTable {
     }
 
     private func precedes(_ left: Int32, _ right: Int32) -> Bool {
-        name(of: LogSlot(index: left)).lexicographicallyPrecedes(name(of: LogSlot(index: right)))
+        name(of: slot(at: left)).lexicographicallyPrecedes(name(of: slot(at: right)))
     }
 
     /// The first place in the order whose name is not before this one (or, exclusively, after it).
@@ -222,9 +232,9 @@ struct LogTable {
     private mutating func grow() {
         let newest = buckets.filter { $0 >= 0 }
         buckets = [Int32](repeating: -1, count: buckets.count * 2)
-        for slot in newest {
-            let place = unsafe withName(of: LogSlot(index: slot)) { unsafe bucket(of: $0) }
-            buckets[place] = slot
+        for index in newest {
+            let place = unsafe withName(of: slot(at: index)) { unsafe bucket(of: $0) }
+            buckets[place] = index
         }
     }
 }

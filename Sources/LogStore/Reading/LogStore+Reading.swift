@@ -3,10 +3,29 @@ import LogFormat
 import WriteAheadLog
 
 extension LogStore {
-    /// Begins a read of the durable records from an offset on.
+    /// Begins a read of the durable records from an offset on, up to the durable tail. Below the first one that is kept its
+    /// first step says so.
     public func beginRead(_ slot: LogSlot, from offset: RecordOffset) -> RangeRead {
+        RangeRead(log: slot, from: offset, tail: max(table[slot].durableNext, offset))
+    }
+
+    /// Begins a read of the durable records from a start on, up to the durable tail.
+    public func beginRead(_ slot: LogSlot, at start: ReadStart) -> RangeRead {
+        let first = table[slot].first
         let tail = table[slot].durableNext
-        return RangeRead(log: slot, from: max(offset, table[slot].first), tail: max(tail, offset))
+        switch start {
+        case .offset(let offset): return beginRead(slot, from: offset)
+        case .first: return RangeRead(log: slot, from: first, tail: tail, followsTrim: true)
+        case .tail: return RangeRead(log: slot, from: tail, tail: tail, followsTrim: true)
+        case .last(let count):
+            let kept = tail.rawValue - first.rawValue
+            return RangeRead(
+                log: slot, from: RecordOffset(rawValue: tail.rawValue - min(count, kept)), tail: tail, followsTrim: true
+            )
+        case .time(let time):
+            let from = max(first, offset(in: slot, before: time))
+            return RangeRead(log: slot, from: from, tail: tail, since: time, followsTrim: true)
+        }
     }
 
     /// Goes on with a read: gives records to the sink until it has enough, the tail is reached, or the disk is needed.
@@ -15,8 +34,12 @@ extension LogStore {
         if read.fetchError != 0 {
             return .failed(FileError(operation: "read", path: "a segment", code: -read.fetchError))
         }
-        let tail = table[read.log].durableNext
-        while read.next < min(read.tail, tail) {
+        guard isShown(read.log) else { return .gone }
+        let end = min(read.tail, table[read.log].durableNext)
+        read.share = LogStoreLimits.stepBytesMax
+        while read.next < end {
+            if let progress = checkTrim(read) { return progress }
+            if read.share <= 0 { return .paused }
             if read.entries.isEmpty {
                 if let progress = locate(read) { return progress }
                 continue
@@ -27,10 +50,20 @@ extension LogStore {
             case .needs(let position, let bytes): return fetchData(read, at: position, bytes: bytes)
             case .damaged(let position): return .damaged(position: position)
             // What lies before the lost ones is given first.
-            case .lost(let next): return read.next > read.from ? .finished : .lost(next: next)
+            case .lost(let next): return read.hasGiven ? .finished : .lost(next: next)
             }
         }
         return .finished
+    }
+
+    /// What became of a read whose next record is no longer kept; nil if it goes on.
+    private func checkTrim(_ read: RangeRead) -> ReadProgress? {
+        let first = table[read.log].first
+        guard read.next < first else { return nil }
+        if read.hasGiven { return .finished }
+        guard read.followsTrim else { return .trimmed(first: first) }
+        read.restart(at: min(first, read.tail))
+        return nil
     }
 
     /// The read that this ended disk read was for, to be stepped again; nil if it was cancelled.
@@ -116,6 +149,8 @@ extension LogStore {
 
     /// Takes the entries that were read.
     private func takeIndex(_ read: RangeRead, _ extent: IndexExtent, _ result: Int32) {
+        // The next step says so.
+        guard isShown(read.log) else { return }
         let bytes = IndexFile.blockBytes(entryCount: Int(extent.entryCount))
         var entries: [IndexEntry] = []
         if Int(result) == bytes {

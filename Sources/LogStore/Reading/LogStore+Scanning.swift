@@ -18,6 +18,7 @@ extension LogStore {
     /// entry, or to the next segment.
     func scan(_ read: RangeRead, _ sink: RecordSink) -> ScanStep {
         guard let segment = read.segment else { preconditionFailure("a scan without a segment") }
+        read.share -= LogStoreLimits.stepBytesPerFrame
         let entry = read.entries[read.entryIndex]
         let cursor =
             read.cursor
@@ -62,27 +63,51 @@ extension LogStore {
             }
             // The frame's checksum is checked at every read.
             guard let frame = unsafe try? FrameView(checking: bytes) else { return .damaged(position) }
-            guard deliver(frame, read, sink) else { return .enough }
+            switch deliver(frame, read, sink) {
+            case .all: break
+            case .refused: return .enough
+            // The frame is looked at again.
+            case .paused: return .goOn
+            }
         }
         read.cursor = .frame(position + byteCount, batchEnd: batchEnd)
         return .goOn
     }
 
-    /// Gives the records of a frame from the next offset on to the sink; false if it had enough.
-    private func deliver(_ frame: FrameView, _ read: RangeRead, _ sink: RecordSink) -> Bool {
-        var takesMore = true
+    private enum Delivery {
+        case all
+        /// The sink wants no more.
+        case refused
+        /// The step has cost enough.
+        case paused
+    }
+
+    /// Gives the records of a frame from the next offset on to the sink.
+    private func deliver(_ frame: FrameView, _ read: RangeRead, _ sink: RecordSink) -> Delivery {
         let first = frame.header.firstOffset
         let timestamp = frame.header.timestamp
+        if timestamp < read.since {
+            read.next = min(first + Int(frame.header.recordCount), read.tail)
+            return .all
+        }
+        var delivery = Delivery.all
         unsafe frame.forEachRecord(from: read.next - first) { index, record in
             let offset = first + index
-            guard offset < read.tail, unsafe sink.take(offset: offset, timestamp: timestamp, record: record) else {
-                takesMore = false
+            // At the tail or at the end of its share the read ends or pauses, which `step` finds by itself.
+            if offset >= read.tail || read.share <= 0 {
+                delivery = .paused
                 return false
             }
+            guard unsafe sink.take(offset: offset, timestamp: timestamp, record: record) else {
+                delivery = .refused
+                return false
+            }
+            read.hasGiven = true
             read.next = offset + 1
+            read.share -= record.count + LogStoreLimits.stepBytesPerRecord
             return true
         }
-        return takesMore
+        return delivery
     }
 
     private func scanBatch(_ read: RangeRead, _ segment: Segment, _ position: Position) -> ScanStep {

@@ -18,11 +18,30 @@ public enum ReadProgress: Equatable {
     case finished
     /// A disk read is under way: step again when it has ended.
     case waiting
+    /// The step has cost enough: step again when others have had their turn.
+    case paused
     /// A record that was acknowledged is not there as it was written, near this position.
     case damaged(position: Position)
     case failed(FileError)
+    /// The log was deleted.
+    case gone
     /// The next record was lost by damage before a repair; the log goes on at `next`.
     case lost(next: RecordOffset)
+    /// The next record is no longer kept; the first that is has this offset.
+    case trimmed(first: RecordOffset)
+}
+
+/// Where a read begins.
+public enum ReadStart: Equatable, Sendable {
+    case offset(RecordOffset)
+    /// The first record that is kept.
+    case first
+    /// Behind the last durable record.
+    case tail
+    /// So many records before that, or the first one that is kept.
+    case last(UInt64)
+    /// The first record whose timestamp is not below this one.
+    case time(Timestamp)
 }
 
 /// One read of a log's records from an offset to the durable tail at its beginning.
@@ -41,8 +60,16 @@ public final class RangeRead {
     }
 
     public let log: LogSlot
-    /// The offset that it began at.
-    let from: RecordOffset
+    /// The offset that it began at; for a time, from which on it looks for the record.
+    public internal(set) var from: RecordOffset
+    /// The frames before this time are passed over.
+    let since: Timestamp
+    /// A record that is gone is passed over: the read began at no certain offset.
+    let followsTrim: Bool
+    /// The sink took a record.
+    var hasGiven = false
+    /// What the step may still cost, in bytes.
+    var share = 0
     /// The offset behind the last record that the sink took.
     public internal(set) var next: RecordOffset
     /// The durable tail when the read began: it ends there.
@@ -65,9 +92,11 @@ public final class RangeRead {
     var bufferStart = Position.zero
     var bufferBytes = 0
 
-    init(log: LogSlot, from: RecordOffset, tail: RecordOffset) {
+    init(log: LogSlot, from: RecordOffset, tail: RecordOffset, since: Timestamp = .zero, followsTrim: Bool = false) {
         self.log = log
         self.from = from
+        self.since = since
+        self.followsTrim = followsTrim
         self.next = from
         self.tail = tail
     }
@@ -75,6 +104,15 @@ public final class RangeRead {
     deinit {
         // While a disk read is under way the kernel may write into it: then it is the kernel's as long as the process lives.
         if fetch == .none { unsafe free(buffer.baseAddress) }
+    }
+
+    /// Begins anew at a later offset.
+    func restart(at offset: RecordOffset) {
+        from = offset
+        next = offset
+        segment = nil
+        entries = []
+        cursor = nil
     }
 
     /// Leaves the buffer to a disk read of which nothing more will be heard.

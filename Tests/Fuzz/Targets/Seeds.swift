@@ -106,12 +106,30 @@ enum Seeds {
             table[slot].durableNext = RecordOffset(rawValue: 3)
         }
         let anchor = ScanAnchor(segment: .zero, chain: .beginning)
-        var builder = CheckpointBuilder(anchor: anchor)
-        while !builder.isComplete(table) { builder.addSlice(of: table) }
-        let payload = builder.payload(nextID: LogID(rawValue: 9), lastTimestamp: Timestamp(rawValue: 6))
+        let payload = CheckpointTarget.payload(
+            table, identities.producers, identities.keys, anchor: anchor, nextID: LogID(rawValue: 9),
+            knownBelow: LogID(rawValue: 9), lastTimestamp: Timestamp(rawValue: 6))
         return Checkpoint(
             storeID: RecoveryTarget.storeID, anchor: anchor, through: BatchNumber(rawValue: 1), payload: payload
         ).encoded()
+    }
+
+    /// A producer with two requests, and a key.
+    private static var identities: (producers: Producers, keys: IdempotencyKeys) {
+        var producers = Producers()
+        var keys = IdempotencyKeys(windowSeconds: 60)
+        let log = LogID(rawValue: 7)
+        let answer = RequestAnswer(
+            FrameHeader(
+                kind: .append, recordCount: 1, logID: log, firstOffset: .zero, timestamp: Timestamp(rawValue: 5),
+                payloadBytes: 0))
+        Array("p-1".utf8).withUnsafeBytes { bytes in
+            for sequence in UInt64(0)...1 {
+                producers.note(ProducerField(id: bytes, epoch: 3, sequence: sequence), in: log, answer)
+            }
+            keys.note(bytes, in: log, BodyFingerprint(low: 1, high: 2), [answer])
+        }
+        return (producers, keys)
     }
 
     private static var index: [UInt8] {

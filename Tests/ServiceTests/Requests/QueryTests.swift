@@ -62,7 +62,7 @@ import Testing
     @Test func everyErrorNamesItsParameter() {
         let errors: [QueryError] = [
             .unknown(Array("it".utf8)), .repeated("it"), .badEncoding("it"), .outOfRange("it", minimum: 1, maximum: 2),
-            .badName("it"),
+            .badName("it"), .badStart("it"),
         ]
         for error in errors { #expect(error.detail.contains("'it'")) }
         #expect(Set(errors.map(\.detail)).count == errors.count)
@@ -72,15 +72,46 @@ import Testing
 
     @Test func aPageOfRecordsHasItsDefaults() throws {
         let query = try RecordPageQuery([])
-        #expect(query.from == .zero && query.limit == 1_000 && query.bytes == 1_048_576)
+        #expect(query.from == .first && query.limit == 1_000 && query.bytes == 1_048_576)
+        #expect(query.waitSeconds == 0 && query.logID == nil && query.kept == "")
     }
 
     @Test func aPageOfRecordsTakesItsLargestNumbersAndNoneBeyond() throws {
-        let query = try RecordPageQuery(Array("bytes=4194304&limit=10000&from=18446744073709551615".utf8))
-        #expect(query.from.rawValue == .max && query.limit == 10_000 && query.bytes == 4_194_304)
-        for text in ["limit=0", "limit=10001", "bytes=0", "bytes=4194305", "from=-1", "wait=1"] {
+        let query = try RecordPageQuery(
+            Array("bytes=4194304&limit=10000&from=18446744073709551615&wait=50&log_id=18446744073709551615".utf8))
+        #expect(query.from == .offset(RecordOffset(rawValue: .max)) && query.limit == 10_000)
+        #expect(query.bytes == 4_194_304 && query.waitSeconds == 50 && query.logID?.rawValue == .max)
+        for text in [
+            "limit=0", "limit=10001", "bytes=0", "bytes=4194305", "wait=51", "wait=-1", "wait=0.5", "wait=", "wait=1s",
+            "log_id=0", "log_id=", "log_id=x", "log_id=18446744073709551616",
+        ] {
             #expect(throws: QueryError.self) { try RecordPageQuery(Array(text.utf8)) }
         }
+    }
+
+    @Test func thePageBehindKeepsWhatWasSent() throws {
+        let query = try RecordPageQuery(Array("wait=007&log_id=3&from=now&bytes=%35&limit=4".utf8))
+        #expect(query.kept == "&limit=4&bytes=5&wait=7&log_id=3")
+        #expect(try RecordPageQuery(Array("from=1&wait=0".utf8)).kept == "&wait=0")
+    }
+
+    @Test(arguments: [
+        ("0", PageStart.offset(.zero)), ("007", .offset(RecordOffset(rawValue: 7))), ("first", .first), ("now", .now),
+        ("-1", .last(1)), ("-010", .last(10)), ("-18446744073709551615", .last(.max)),
+        ("1970-01-01T00:00:01Z", .time(Timestamp(rawValue: 1_000_000))),
+        ("1970-01-01T02:00:01+02:00", .time(Timestamp(rawValue: 1_000_000))),
+        ("1970-01-01T02:00:01%2B02:00", .time(Timestamp(rawValue: 1_000_000))),
+    ])
+    func aPageBeginsWhereFromSays(_ text: String, _ start: PageStart) throws {
+        #expect(try RecordPageQuery(Array("from=\(text)".utf8)).from == start)
+    }
+
+    @Test(arguments: [
+        "", "-", "-0", "--1", "-x", "+1", "First", "NOW", "first ", "last", "-18446744073709551616", "1.5", "0x1",
+        "1970-01-01", "1970-01-01T00:00:60Z", "1970-01-01T00:00:00%2002:00", "tail", "-1-1", "-1970-01-01T00:00:00Z",
+    ])
+    func aPageBeginsNowhereElse(_ text: String) {
+        #expect(throws: QueryError.badStart("from")) { try RecordPageQuery(Array("from=\(text)".utf8)) }
     }
 
     @Test func aPageOfLogsTakesNamesAndNothing() throws {
