@@ -130,6 +130,7 @@ final class StoreOnDisk {
             case .waiting: settle { read.fetch == .none }
             case .paused: continue
             case .trimmed(let first): throw TrimmedRead(first: first)
+            case .gone: throw LogGone()
             case .damaged(let position): throw DamagedRead(position: position)
             case .lost(let next): throw LostRead(next: next)
             case .failed(let error): throw error
@@ -141,6 +142,7 @@ final class StoreOnDisk {
 struct Refused: Error { let outcome: StoreAppend }
 struct DamagedRead: Error, Equatable { let position: Position }
 struct LostRead: Error, Equatable { let next: RecordOffset }
+struct LogGone: Error {}
 struct TrimmedRead: Error, Equatable { let first: RecordOffset }
 
 final class CollectingSink: RecordSink {

@@ -133,10 +133,12 @@ enum Seeds {
     }
 
     private static var index: [UInt8] {
-        let entries = (0..<3).map {
-            IndexEntry(
-                offset: RecordOffset(rawValue: UInt64(10 * $0)), timestamp: Timestamp(rawValue: UInt64(20 * $0)),
-                frame: UInt32(70_000 * $0 + 576), batchEnd: 70_000, payloadBytes: 9, frameBytes: 64)
+        let entries = (0..<3).map { (number: Int) -> IndexEntry in
+            let offset = RecordOffset(rawValue: UInt64(10 * number))
+            let timestamp = Timestamp(rawValue: UInt64(20 * number))
+            return IndexEntry(
+                offset: offset, timestamp: timestamp, frame: UInt32(70_000 * number + 576), batchEnd: 70_000,
+                payloadBytes: 9, frameBytes: 64)
         }
         return IndexFile.encode(
             storeID: IndexTarget.storeID, segment: .zero,
