@@ -23,6 +23,7 @@ let package = Package(
         .systemLibrary(name: "CLibURing", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
         .systemLibrary(name: "CMicroHTTPD", pkgConfig: "libmicrohttpd", providers: [.apt(["libmicrohttpd-dev"])]),
         .systemLibrary(name: "CISAL", providers: [.apt(["libisal-dev"])]),
+        .systemLibrary(name: "CXXHash", providers: [.apt(["libxxhash-dev"])]),
 
         .target(name: "CLinux"),
         // C++ behind a C header: Swift's own C++ interoperability would spread to every module above.
@@ -33,7 +34,7 @@ let package = Package(
             name: "WriteAheadLog",
             dependencies: ["CLinux", "URing", "LogFormat", .product(name: "Histogram", package: "hdrhistogram-swift")],
             swiftSettings: shipped),
-        .target(name: "LogStore", dependencies: ["WriteAheadLog", "LogFormat"], swiftSettings: shipped),
+        .target(name: "LogStore", dependencies: ["WriteAheadLog", "LogFormat", "CXXHash"], swiftSettings: shipped),
         .target(name: "HTTPFrontEnd", dependencies: ["CLinux", "CMicroHTTPD"], swiftSettings: shipped),
         .target(
             name: "AppendLogService",

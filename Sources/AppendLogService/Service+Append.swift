@@ -92,7 +92,9 @@ extension Service {
         case .none: break
         case .producer(let id, let epoch, let sequence):
             options.identity = unsafe .producer(id: id, epoch: epoch, sequence: sequence)
-        case .key(let key): options.identity = unsafe .key(key, fingerprint: BodyFingerprint(exchange.body))
+        case .key(let key):
+            options.identity = unsafe .key(
+                key, fingerprint: BodyFingerprint(exchange.body, contentType: exchange.header("Content-Type")))
         }
         return unsafe store.append(to: exchange.part(log), body, options)
     }
@@ -183,7 +185,7 @@ extension Service {
         case .keyReused: .keyReused
         case .keysFull(let seconds): .keysFull(retryAfterSeconds: seconds)
         case .producersFull: .producersFull
-        case .trimBeyondTail(let next): .trimBeyondTail(next: next)
+        case .beyondTail(let next): .trimBeyondTail(next: next)
         }
     }
 

@@ -1,143 +1,214 @@
 import LogFormat
 import WriteAheadLog
 
-/// A frame that is staged or in flight, and what its durability makes true.
-struct PendingFrame {
-    let batch: BatchNumber
-    let slot: LogSlot
-    /// It makes the log.
-    let isCreate: Bool
-    let first: RecordOffset
-    let count: Int
-    let recordBytes: Int
-    /// The frame's place in its batch.
-    let byteOffset: Int
-}
-
-/// The pending frames in the order in which they were staged.
-struct PendingFrames {
-    private var frames: [PendingFrame] = []
-    private var head = 0
-
-    mutating func append(_ frame: PendingFrame) { frames.append(frame) }
-
-    /// The batch of the newest frame of a log; zero if it has none.
-    func lastBatch(of slot: LogSlot) -> BatchNumber {
-        frames[head...].last { $0.slot == slot }?.batch ?? .zero
-    }
-
-    /// The oldest frame, if it is in this batch.
-    mutating func popFirst(in batch: BatchNumber) -> PendingFrame? {
-        guard head < frames.count, frames[head].batch == batch else {
-            if head == frames.count {
-                frames.removeAll(keepingCapacity: true)
-                head = 0
-            } else if head > 4096 {
-                frames.removeFirst(head)
-                head = 0
-            }
-            return nil
-        }
-        head += 1
-        return frames[head - 1]
-    }
-}
-
 extension LogStore {
     /// Stages the records behind the last of the log, making the log if it is not there and that is allowed.
     /// The name is valid. Nothing is allocated for a log that is there.
     public func append(to name: UnsafeRawBufferPointer, _ body: RecordBody) -> StoreAppend {
-        let known = unsafe table.slot(named: name)
-        guard known != nil || configuration.autoCreate else {
-            return .refused(AppendRefusal(cause: .logNotFound, after: .zero))
+        guard let slot = unsafe table.slot(named: name) else {
+            return unsafe append(to: name, body, AppendOptions())
         }
+        if let refusal = closedRefusal(slot) { return .refused(refusal) }
+        let bytes = frameBytes(fieldsBytes: 0, body)
+        if let refusal = wal.refusal(frameBytes: bytes) { return StoreAppend(refusal) }
+        guard wal.pendingBytes + bytes <= configuration.pendingBytesMax else { return .pendingLimit }
+        return .staged(stage(body, FieldWriter(), slot, nextTimestamp()))
+    }
+
+    /// As the other one, for a request with a condition or an identity. In this order: is it a repeat; is the log closed;
+    /// does the condition hold; is there room.
+    public func append(
+        to name: UnsafeRawBufferPointer, _ body: RecordBody, _ options: AppendOptions
+    ) -> StoreAppend {
+        let known = unsafe table.slot(named: name)
+        switch verdict(on: options.identity, known) {
+        case .repeated(let answer): return .repeated(answer.ticket)
+        case .refused(let refusal): return .refused(refusal)
+        case .new: break
+        }
+        if let refusal = unsafe refusal(of: name, known, options.condition, next: nil) { return .refused(refusal) }
+        var created = FieldWriter()
+        let settings = LogSettings(contentType: options.contentType)
+        if known == nil { unsafe writeCreation(name, settings, to: &created) }
         var fields = FieldWriter()
-        if known == nil { unsafe fields.append(.logName, name) }
-        let createBytes = known == nil ? frameBytes(fields, recordCount: 0, payloadBytes: 0) : 0
-        let bytes =
-            createBytes + frameBytes(FieldWriter(), recordCount: body.recordCount, payloadBytes: body.payloadBytes)
+        write(options.identity, to: &fields)
+        let bytes = creationBytes(created) + frameBytes(fieldsBytes: fields.bytes.count, body)
         if let refusal = wal.refusal(frameBytes: bytes) { return StoreAppend(refusal) }
         guard wal.pendingBytes + bytes <= configuration.pendingBytesMax else { return .pendingLimit }
         let timestamp = nextTimestamp()
-        let slot = unsafe known ?? create(name, fields, timestamp)
-        return .staged(stage(body, slot, timestamp))
+        let slot = unsafe known ?? stageCreation(name, settings, created, timestamp)
+        let ticket = stage(body, fields, slot, timestamp)
+        note(options.identity, in: table[slot].id, [RequestAnswer(ticket)])
+        return .staged(ticket)
     }
 
-    private func frameBytes(_ fields: FieldWriter, recordCount: Int, payloadBytes: Int) -> Int {
+    // MARK: Judging
+
+    /// What is known of a request's identity in a log.
+    private func verdict(on identity: RequestIdentity, _ slot: LogSlot?) -> IdentityVerdict {
+        switch identity {
+        case .none: return .new
+        case .producer(let id, let epoch, let sequence):
+            let field = unsafe ProducerField(id: id, epoch: epoch, sequence: sequence)
+            return producers.verdict(on: field, in: slot.map { table[$0].id })
+        case .key(let key, let fingerprint):
+            if let slot, let entry = unsafe keys.entry(of: key, in: table[slot].id) {
+                let answer = entry.answers[0]
+                if entry.fingerprint == fingerprint { return .repeated(answer) }
+                return .refused(AppendRefusal(cause: .keyReused, after: answer.batch))
+            }
+            return keys.refusal(now: clock.now).map { .refused($0) } ?? .new
+        }
+    }
+
+    private func closedRefusal(_ slot: LogSlot) -> AppendRefusal? {
+        guard table[slot].isClosedSequenced else { return nil }
+        return AppendRefusal(cause: .logClosed(next: table[slot].sequencedNext), after: table[slot].lastBatch)
+    }
+
+    /// Why an append is not taken: the log is missing or closed, or the condition does not hold. `next` is where the log
+    /// will end before this append, nil for where it is.
+    func refusal(
+        of name: UnsafeRawBufferPointer, _ slot: LogSlot?, _ condition: AppendCondition, next: RecordOffset?
+    ) -> AppendRefusal? {
+        if slot == nil && !configuration.autoCreate {
+            return AppendRefusal(cause: .logNotFound, after: unsafe lastBatch(of: name))
+        }
+        if let slot, let refusal = closedRefusal(slot) { return refusal }
+        let next = next ?? slot.map { table[$0].sequencedNext } ?? .zero
+        let id = slot.map { table[$0].id }
+        let holds: Bool
+        switch condition {
+        case .none: return nil
+        case .next(let wanted, let log): holds = wanted == next && (log == nil || log == id)
+        case .absent: holds = next == .zero
+        }
+        if holds { return nil }
+        return AppendRefusal(cause: .conditionFailed(next: next, log: id), after: unsafe lastBatch(of: name))
+    }
+
+    /// The last batch that says something about the logs of a name.
+    func lastBatch(of name: UnsafeRawBufferPointer) -> BatchNumber {
+        unsafe table.newestSlot(named: name).map { table[$0].lastBatch } ?? .zero
+    }
+
+    // MARK: Staging
+
+    func frameBytes(fieldsBytes: Int, _ body: RecordBody) -> Int {
         FrameHeader.frameBytes(
-            fieldsBytes: fields.bytes.count, recordCount: recordCount, payloadBytes: payloadBytes)
+            fieldsBytes: fieldsBytes, recordCount: body.recordCount, payloadBytes: body.payloadBytes)
     }
 
-    private func stage(_ body: RecordBody, _ slot: LogSlot, _ timestamp: Timestamp) -> AppendTicket {
+    /// Bytes of a frame that makes a log; none where there are no fields for it.
+    func creationBytes(_ fields: FieldWriter) -> Int {
+        fields.bytes.isEmpty
+            ? 0 : FrameHeader.frameBytes(fieldsBytes: fields.bytes.count, recordCount: 0, payloadBytes: 0)
+    }
+
+    /// The fields of the frame that makes a log.
+    func writeCreation(_ name: UnsafeRawBufferPointer, _ settings: LogSettings, to fields: inout FieldWriter) {
+        unsafe fields.append(.logName, name)
+        settings.write(to: &fields)
+    }
+
+    /// Adds the fields by which a repeat is recognised after a restart.
+    func write(_ identity: RequestIdentity, to fields: inout FieldWriter) {
+        switch identity {
+        case .none: return
+        case .producer(let id, let epoch, let sequence):
+            unsafe ProducerField(id: id, epoch: epoch, sequence: sequence).write(to: &fields)
+        case .key(let key, let fingerprint):
+            unsafe fields.append(.idempotencyKey, key)
+            var digest = ByteWriter(reservingBytes: 16)
+            digest.append(fingerprint.low)
+            digest.append(fingerprint.high)
+            fields.append(.bodyFingerprint, digest.bytes)
+        }
+    }
+
+    /// Has a repeat of a staged request recognised from now on.
+    func note(_ identity: RequestIdentity, in log: LogID, _ answers: [RequestAnswer]) {
+        switch identity {
+        case .none: return
+        case .producer(let id, let epoch, let sequence):
+            unsafe producers.note(ProducerField(id: id, epoch: epoch, sequence: sequence), in: log, answers[0])
+        case .key(let key, let fingerprint): unsafe keys.note(key, in: log, fingerprint, answers)
+        }
+    }
+
+    /// Stages records that fit.
+    func stage(_ body: RecordBody, _ fields: FieldWriter, _ slot: LogSlot, _ timestamp: Timestamp) -> AppendTicket {
         let first = table[slot].sequencedNext
         let header = FrameHeader(
             kind: .append, recordCount: UInt32(body.recordCount), logID: table[slot].id, firstOffset: first,
             timestamp: timestamp, payloadBytes: UInt32(body.payloadBytes))
-        let outcome = unsafe wal.append(header, fields: UnsafeRawBufferPointer(start: nil, count: 0)) {
-            lengths, payload in
-            unsafe body.write(lengths: lengths, payload: payload)
+        let outcome = unsafe fields.bytes.withUnsafeBytes {
+            unsafe wal.append(header, fields: $0) { lengths, payload in
+                unsafe body.write(lengths: lengths, payload: payload)
+            }
         }
         guard case .staged(let frame) = outcome else { preconditionFailure("a frame that fitted was not staged") }
         table[slot].sequencedNext = first + body.recordCount
+        table[slot].lastBatch = frame.batch
         pending.append(
             PendingFrame(
-                batch: frame.batch, slot: slot, isCreate: false, first: first, count: body.recordCount,
+                batch: frame.batch, slot: slot, change: .append, first: first, count: body.recordCount,
                 recordBytes: body.payloadBytes, byteOffset: frame.byteOffset))
-        return AppendTicket(
-            log: slot, batch: frame.batch, first: first, count: body.recordCount, timestamp: timestamp)
+        return AppendTicket(batch: frame.batch, first: first, count: body.recordCount, timestamp: timestamp)
     }
 
-    /// Stages the frame that makes a log. It is visible to nobody before it is durable.
-    private func create(_ name: UnsafeRawBufferPointer, _ fields: FieldWriter, _ timestamp: Timestamp) -> LogSlot {
+    /// Stages the frame that makes a log, which fits. It is visible to nobody before it is durable.
+    func stageCreation(
+        _ name: UnsafeRawBufferPointer, _ settings: LogSettings, _ fields: FieldWriter, _ timestamp: Timestamp
+    ) -> LogSlot {
         let slot = unsafe table.add(name: name, id: nextID, created: timestamp, isDurable: false)
         nextID = nextID.next
-        let header = FrameHeader(
-            kind: .create, recordCount: 0, logID: table[slot].id, firstOffset: .zero, timestamp: timestamp,
-            payloadBytes: 0)
-        let outcome = unsafe fields.bytes.withUnsafeBytes { unsafe wal.append(header, fields: $0) { _, _ in } }
-        guard case .staged(let frame) = outcome else { preconditionFailure("a frame that fitted was not staged") }
-        pending.append(
-            PendingFrame(
-                batch: frame.batch, slot: slot, isCreate: true, first: .zero, count: 0, recordBytes: 0,
-                byteOffset: frame.byteOffset))
+        table[slot].settings = LogSettingsBox(settings)
+        table[slot].settingsSequenced = table[slot].settings
+        stageChange(.create, slot, fields, timestamp)
         return slot
     }
 
+    /// Stages a frame without records about a log, which fits.
+    @discardableResult
+    func stageChange(
+        _ change: PendingFrame.Change, _ slot: LogSlot, _ fields: FieldWriter, _ timestamp: Timestamp,
+        first: RecordOffset = .zero
+    ) -> ChangeTicket {
+        let id = table[slot].id
+        let header = FrameHeader(
+            kind: change.frameKind, recordCount: 0, logID: id, firstOffset: first, timestamp: timestamp,
+            payloadBytes: 0)
+        let outcome = unsafe fields.bytes.withUnsafeBytes { unsafe wal.append(header, fields: $0) { _, _ in } }
+        guard case .staged(let frame) = outcome else { preconditionFailure("a frame that fitted was not staged") }
+        table[slot].lastBatch = frame.batch
+        let pendingFrame = PendingFrame(
+            batch: frame.batch, slot: slot, change: change, first: first, count: 0, recordBytes: 0,
+            byteOffset: frame.byteOffset)
+        if case .configure = change {
+            pending.append(pendingFrame, settings: table[slot].settingsSequenced)
+        } else {
+            pending.append(pendingFrame)
+        }
+        return ChangeTicket(batch: frame.batch, slot: slot, log: id)
+    }
+
     /// The time of day, and always later than the last one, also across restarts.
-    private func nextTimestamp() -> Timestamp {
+    func nextTimestamp() -> Timestamp {
         lastTimestamp = max(clock.now, lastTimestamp.next)
         return lastTimestamp
     }
-
-    /// Makes what a durable batch says visible.
-    public func publish(_ batch: DurableBatch) {
-        if batch.segment != activeIndex.segment { sealActiveIndex(next: batch.segment) }
-        let batchEnd = batch.position + batch.byteCount
-        while let frame = pending.popFirst(in: batch.number) {
-            if frame.isCreate {
-                table[frame.slot].isDurable = true
-                durableLogCount += 1
-                continue
-            }
-            precondition(table[frame.slot].durableNext == frame.first, "a frame was published out of order")
-            table[frame.slot].durableNext = frame.first + frame.count
-            table[frame.slot].bytes += UInt64(frame.recordBytes)
-            recordCount += UInt64(frame.count)
-            recordBytes += UInt64(frame.recordBytes)
-            activeIndex.add(
-                frame.slot, last: &table[frame.slot].lastActiveEntry, offset: frame.first,
-                frame: batch.position + frame.byteOffset, batchEnd: batchEnd)
-        }
-    }
 }
 
-extension StoreAppend {
-    init(_ outcome: AppendOutcome) {
-        switch outcome {
-        case .busy: self = .busy
-        case .noSegment(let error): self = .noSegment(error)
-        case .poisoned(let cause): self = .poisoned(cause)
-        case .staged: preconditionFailure("a refusal is not staged")
+extension PendingFrame.Change {
+    fileprivate var frameKind: FrameKind {
+        switch self {
+        case .create: .create
+        case .append: .append
+        case .configure: .configure
+        case .close: .close
+        case .delete: .delete
+        case .trim: .trim
         }
     }
 }

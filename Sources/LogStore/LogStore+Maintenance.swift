@@ -8,6 +8,8 @@ extension LogStore {
         let bytes = sealed.writeOut(storeID: wal.storeID, into: &table)
         putInPlace(sealed, bytes)
         activeIndex = ActiveIndex(segment: segment)
+        // No entry of an active index names them any more.
+        table.freeDeleted()
         wantsCheckpoint = true
     }
 
@@ -26,17 +28,21 @@ extension LogStore {
 
     /// Does a slice of what need not be done at once. Called at each turn of the loop, after `publish`.
     public func tick() {
+        producers.expire(now: lastTimestamp)
+        keys.expire(now: lastTimestamp)
         if checkpoint == nil && wantsCheckpoint {
             wantsCheckpoint = false
-            checkpoint = CheckpointBuilder(anchor: wal.scanAnchor)
+            checkpoint = CheckpointBuilder(anchor: wal.scanAnchor, knownBelow: durableNextID, keys: keys.range)
         }
-        guard checkpoint != nil else { return }
-        checkpoint?.addSlice(of: table)
-        if let builder = checkpoint, builder.isComplete(table) {
-            wal.writeCheckpoint(
-                builder.payload(nextID: nextID, lastTimestamp: lastTimestamp), anchor: builder.anchor)
-            checkpoint = nil
+        guard var builder = checkpoint.take() else { return }
+        let durable = wal.durable.number
+        builder.addSlice(table, producers, keys, durable: durable)
+        guard builder.isComplete(table, producers) else {
+            checkpoint = builder
+            return
         }
+        wal.writeCheckpoint(
+            builder.payload(nextID: nextID, lastTimestamp: lastTimestamp), anchor: builder.anchor)
     }
 }
 

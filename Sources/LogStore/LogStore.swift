@@ -8,33 +8,12 @@ public struct LogStoreConfiguration: Sendable {
     public var pendingBytesMax = LogStoreLimits.pendingBytesDefault
     /// Whether an append to a log that is not there makes it.
     public var autoCreate = true
+    /// Seconds for which idempotency keys are kept.
+    public var keyWindowSeconds = LogStoreLimits.keyWindowSecondsDefault
 
     public init(wal: WriteAheadLogConfiguration) {
         self.wal = wal
     }
-}
-
-/// What an append that was staged will be acknowledged with, once its batch is durable.
-public struct AppendTicket: Equatable, Sendable {
-    public let log: LogSlot
-    public let batch: BatchNumber
-    public let first: RecordOffset
-    public let count: Int
-    public let timestamp: Timestamp
-}
-
-/// What became of an append.
-public enum StoreAppend: Equatable, Sendable {
-    case staged(AppendTicket)
-    /// No room now; there will be after the next commit.
-    case busy
-    case repeated(AppendTicket)
-    case refused(AppendRefusal)
-    /// More than `pendingBytesMax` would be staged and in flight.
-    case pendingLimit
-    /// No further segment can be made.
-    case noSegment(FileError)
-    case poisoned(PoisonCause)
 }
 
 /// Many named logs over one write-ahead log.
@@ -46,12 +25,19 @@ public final class LogStore {
     public let wal: WriteAheadLog
     var table: LogTable
     var nextID: LogID
+    /// All ids below it are durable, or of logs that were.
+    var durableNextID: LogID
     var lastTimestamp: Timestamp
     var pending = PendingFrames()
     /// Durable records and their bytes over all logs.
     var recordCount: UInt64 = 0
     var recordBytes: UInt64 = 0
     var durableLogCount = 0
+    /// Durable logs whose settings limit the appends.
+    var limitedLogCount = 0
+    /// What was sequenced, as the fields of `LogState` that are called so.
+    var producers: Producers
+    var keys: IdempotencyKeys
     var activeIndex: ActiveIndex
     /// Indexes of sealed segments that are not in place on the disk yet.
     var unwrittenIndexes: [Position: ActiveIndex]
@@ -78,7 +64,9 @@ public final class LogStore {
         _ configuration: LogStoreConfiguration, fileSystem: any FileSystem, clock: any LogClock,
         openLog: (any RecoveryVisitor) throws(WriteAheadLogError) -> WriteAheadLog
     ) throws(WriteAheadLogError) -> LogStore {
-        let replay = StoreReplay(directory: configuration.wal.directory, fileSystem: fileSystem)
+        let replay = StoreReplay(
+            directory: configuration.wal.directory, fileSystem: fileSystem,
+            keyWindowSeconds: configuration.keyWindowSeconds)
         return LogStore(configuration, try openLog(replay), replay, clock)
     }
 
@@ -90,15 +78,20 @@ public final class LogStore {
         self.clock = clock
         table = replay.table
         nextID = replay.nextID
+        durableNextID = replay.nextID
         lastTimestamp = replay.lastTimestamp
         activeIndex = replay.activeIndex ?? ActiveIndex(segment: wal.active.position)
+        producers = replay.producers
+        keys = replay.keys
         unwrittenIndexes = [:]
         for index in 0..<table.count {
             let state = table[LogSlot(index: Int32(index))]
+            guard state.isShown else { continue }
             recordCount += state.durableNext.rawValue - state.first.rawValue
             recordBytes += state.bytes
+            durableLogCount += 1
+            limitedLogCount += state.settings?.limitCount ?? 0
         }
-        durableLogCount = table.count
         // The epoch's batch may have begun a new segment.
         if activeIndex.segment != wal.active.position { sealActiveIndex(next: wal.active.position) }
         for (index, bytes) in replay.lostIndexes { putInPlace(index, bytes) }
@@ -107,9 +100,11 @@ public final class LogStore {
 
     /// The slot of a durable log.
     public func slot(named name: UnsafeRawBufferPointer) -> LogSlot? {
-        guard let slot = unsafe table.slot(named: name), table[slot].isDurable else { return nil }
-        return slot
+        unsafe table.shownSlot(named: name)
     }
+
+    /// Whether a slot is still that log's: after its deletion the slot becomes another's.
+    public func isShown(_ slot: LogSlot, _ log: LogID) -> Bool { table[slot].id == log && table[slot].isShown }
 
     public func summary(_ slot: LogSlot) -> LogSummary { table.summary(slot) }
 

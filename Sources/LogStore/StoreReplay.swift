@@ -11,14 +11,26 @@ final class StoreReplay: RecoveryVisitor {
     var activeIndex: ActiveIndex?
     /// Indexes of sealed segments whose files were missing or damaged, made anew.
     var lostIndexes: [(index: ActiveIndex, bytes: [UInt8])] = []
+    var producers = Producers()
+    var keys: IdempotencyKeys
     private var slots: [LogID: LogSlot] = [:]
+    /// Logs below it that are not there were deleted before the checkpoint.
+    private var knownBelow = LogID.none
+    /// Logs that were deleted since, or will be: a later one of their name is there.
+    private var gone: Set<LogID> = []
+    /// The answers of the group whose frames are being replayed.
+    private var group: (field: GroupField, answers: [RequestAnswer], key: ReplayedKey?)?
     private let directory: String
     private let fileSystem: any FileSystem
     private var storeID = StoreID(first: 0, second: 0)
 
-    init(directory: String, fileSystem: any FileSystem) {
+    init(
+        directory: String, fileSystem: any FileSystem,
+        keyWindowSeconds: Int = LogStoreLimits.keyWindowSecondsDefault
+    ) {
         self.directory = directory
         self.fileSystem = fileSystem
+        keys = IdempotencyKeys(windowSeconds: keyWindowSeconds)
     }
 
     func restore(_ payload: UnsafeRawBufferPointer) throws(WriteAheadLogError) {
@@ -33,16 +45,27 @@ final class StoreReplay: RecoveryVisitor {
         var reader = unsafe try CheckpointReader(payload)
         nextID = reader.nextID
         lastTimestamp = reader.lastTimestamp
+        knownBelow = reader.knownBelow
         while let log = try reader.next() {
             guard unsafe log.name.withUnsafeBytes({ unsafe table.slot(named: $0) }) == nil, slots[log.id] == nil else {
                 throw .badField
             }
             let slot = unsafe log.name.withUnsafeBytes { unsafe add($0, log.id, log.created) }
             table[slot].first = log.first
+            table[slot].sequencedFirst = log.first
+            table[slot].isClosed = log.isClosed
+            table[slot].isClosedSequenced = log.isClosed
+            setSettings(log.settings, of: slot)
             table[slot].sequencedNext = log.next
             table[slot].durableNext = log.next
             table[slot].bytes = log.bytes
         }
+        try reader.restore(&producers, &keys)
+    }
+
+    private func setSettings(_ settings: LogSettings, of slot: LogSlot) {
+        table[slot].settings = LogSettingsBox(settings)
+        table[slot].settingsSequenced = table[slot].settings
     }
 
     private func add(_ name: UnsafeRawBufferPointer, _ id: LogID, _ created: Timestamp) -> LogSlot {
@@ -57,6 +80,7 @@ final class StoreReplay: RecoveryVisitor {
             for row in rows {
                 guard let slot = slots[row.log] else { continue }
                 table[slot].extents.append(IndexExtent(segment: segment.position, row))
+                table[slot].dropDeadExtents()
             }
             return
         }
@@ -83,6 +107,9 @@ final class StoreReplay: RecoveryVisitor {
         storeID = batch.header.storeID
         var frames = batch
         while let frame = try next(&frames, position) { try apply(frame.header, frame, position) }
+        do throws(FormatError) { try requireWholeGroup() } catch {
+            throw damage(position, "an append to several logs is not there whole")
+        }
         guard var index = activeIndex else { preconditionFailure("a batch was replayed before its segment began") }
         activeIndex = nil
         try add(batch, at: position, to: &index)
@@ -113,29 +140,76 @@ final class StoreReplay: RecoveryVisitor {
     }
 
     private func apply(_ header: FrameHeader, _ frame: FrameView, _ position: Position) throws(WriteAheadLogError) {
-        switch header.kind {
-        case .append: try applyAppend(header, position)
-        case .create: try applyCreate(header, frame, position)
-        case .lost: try applyLost(header, frame, position)
-        case .seal, .epoch: break
-        case .configure, .close, .delete, .trim, .moved:
-            throw .unsupported(file: "wal (position \(position.rawValue))", what: "a frame of the kind \(header.kind)")
-        }
         lastTimestamp = max(lastTimestamp, header.timestamp)
+        switch header.kind {
+        case .seal, .epoch: return
+        case .create: return try applyCreate(header, frame, position)
+        case .lost: return try applyLost(header, frame, position)
+        case .moved:
+            throw .unsupported(file: "wal (position \(position.rawValue))", what: "a frame of the kind \(header.kind)")
+        case .append: try applyIdentity(header, frame, position)
+        case .configure, .close, .delete, .trim: break
+        }
+        guard let slot = slots[header.logID] else {
+            if isGone(header.logID) { return }
+            throw damage(position, "a frame of the unknown log \(header.logID)")
+        }
+        switch header.kind {
+        case .append: try applyAppend(header, slot, position)
+        case .configure: try applyConfiguration(frame, slot, position)
+        case .close:
+            table[slot].isClosed = true
+            table[slot].isClosedSequenced = true
+        case .delete:
+            table.delete(slot)
+            slots[header.logID] = nil
+            gone.insert(header.logID)
+        case .trim:
+            guard header.firstOffset <= table[slot].durableNext else {
+                throw damage(position, "a trim of log \(header.logID) to behind its tail")
+            }
+            _ = table[slot].trim(before: header.firstOffset)
+        case .create, .lost, .moved, .seal, .epoch: preconditionFailure("handled above")
+        }
+    }
+
+    /// The log was deleted, or the frames to come say so.
+    private func isGone(_ log: LogID) -> Bool { log < knownBelow || gone.contains(log) }
+
+    private func damage(_ position: Position, _ cause: String) -> WriteAheadLogError {
+        .damaged(Damage(file: "wal", position: position, cause: cause))
     }
 
     private func applyCreate(
         _ header: FrameHeader, _ frame: FrameView, _ position: Position
     ) throws(WriteAheadLogError) {
-        guard slots[header.logID] == nil else { return }
+        guard slots[header.logID] == nil, !isGone(header.logID) else { return }
         guard let name = unsafe frame.fields.value(of: .logName), unsafe LogName.isValid(name),
-            unsafe table.slot(named: name) == nil, header.logID.rawValue < .max
-        else {
-            throw .damaged(
-                Damage(file: "wal", position: position, cause: "a log is made with a name or an id that cannot be"))
-        }
-        unsafe _ = add(name, header.logID, header.timestamp)
+            header.logID.rawValue < .max
+        else { throw damage(position, "a log is made with a name or an id that cannot be") }
         nextID = max(nextID, header.logID.next)
+        if let other = unsafe table.slot(named: name) {
+            // The checkpoint knows a later log of this name: this one's deletion is to come.
+            guard table[other].id > header.logID else {
+                throw damage(position, "a log is made with a name that another has")
+            }
+            gone.insert(header.logID)
+            return
+        }
+        let slot = unsafe add(name, header.logID, header.timestamp)
+        setSettings(try settings(of: frame, position), of: slot)
+    }
+
+    private func applyConfiguration(
+        _ frame: FrameView, _ slot: LogSlot, _ position: Position
+    ) throws(WriteAheadLogError) {
+        setSettings(try settings(of: frame, position), of: slot)
+    }
+
+    private func settings(of frame: FrameView, _ position: Position) throws(WriteAheadLogError) -> LogSettings {
+        do throws(FormatError) { return try LogSettings(frame.fields) } catch {
+            throw damage(position, "settings of a log make no sense")
+        }
     }
 
     private func applyLost(_ header: FrameHeader, _ frame: FrameView, _ position: Position) throws(WriteAheadLogError) {
@@ -165,7 +239,7 @@ final class StoreReplay: RecoveryVisitor {
         for index in 0..<table.count {
             let slot = LogSlot(index: Int32(index))
             let state = table[slot]
-            guard state.first < state.durableNext else { continue }
+            guard state.isShown, state.first < state.durableNext else { continue }
             if let extent = state.extents.first, extent.first <= state.first { continue }
             let active = activeIndex?.entries(last: state.lastActiveEntry, covering: state.first) ?? []
             guard active.isEmpty else { continue }
@@ -178,23 +252,81 @@ final class StoreReplay: RecoveryVisitor {
         }
     }
 
-    private func applyAppend(_ header: FrameHeader, _ position: Position) throws(WriteAheadLogError) {
-        guard let slot = slots[header.logID] else {
-            throw .damaged(Damage(file: "wal", position: position, cause: "records of the unknown log \(header.logID)"))
-        }
+    private func applyAppend(
+        _ header: FrameHeader, _ slot: LogSlot, _ position: Position
+    ) throws(WriteAheadLogError) {
         let next = table[slot].durableNext
         // The checkpoint may know it already.
         if header.firstOffset < next { return }
         guard header.firstOffset == next else {
-            throw .damaged(
-                Damage(
-                    file: "wal", position: position,
-                    cause:
-                        "records from offset \(header.firstOffset) on, where offset \(next) of log \(header.logID) comes"
-                ))
+            throw damage(
+                position,
+                "records from offset \(header.firstOffset) on, where offset \(next) of log \(header.logID) comes")
         }
         table[slot].durableNext = next + Int(header.recordCount)
         table[slot].sequencedNext = table[slot].durableNext
         table[slot].bytes += UInt64(header.payloadBytes)
+    }
+}
+
+// Who sent an append.
+extension StoreReplay {
+    /// A key in a frame, and what it was used with.
+    struct ReplayedKey {
+        let key: [UInt8]
+        let fingerprint: BodyFingerprint
+    }
+
+    private func applyIdentity(
+        _ header: FrameHeader, _ frame: FrameView, _ position: Position
+    ) throws(WriteAheadLogError) {
+        do throws(FormatError) {
+            if let value = unsafe frame.fields.value(of: .producer) {
+                producers.note(unsafe try ProducerField(decoding: value), in: header.logID, RequestAnswer(header))
+            }
+            let key = try replayedKey(frame)
+            if let value = unsafe frame.fields.value(of: .group) {
+                return unsafe try take(GroupField(decoding: value), key, RequestAnswer(header))
+            }
+            try requireWholeGroup()
+            if let key { note(key, in: header.logID, [RequestAnswer(header)]) }
+        } catch {
+            throw damage(position, "what an append says of its sender, or its group, makes no sense")
+        }
+    }
+
+    private func replayedKey(_ frame: FrameView) throws(FormatError) -> ReplayedKey? {
+        guard let key = unsafe frame.fields.value(of: .idempotencyKey) else { return nil }
+        guard let digest = unsafe frame.fields.value(of: .bodyFingerprint),
+            (1...LogStoreLimits.keyLengthBytesMax).contains(key.count)
+        else { throw .badField }
+        var reader = unsafe ByteReader(digest)
+        let fingerprint = BodyFingerprint(low: try reader.read(), high: try reader.read())
+        return unsafe ReplayedKey(key: Array(key), fingerprint: fingerprint)
+    }
+
+    private func note(_ key: ReplayedKey, in log: LogID, _ answers: [RequestAnswer]) {
+        unsafe key.key.withUnsafeBytes { unsafe keys.note($0, in: log, key.fingerprint, answers) }
+    }
+
+    /// The frames of a group come one behind the other.
+    private func take(_ field: GroupField, _ key: ReplayedKey?, _ answer: RequestAnswer) throws(FormatError) {
+        if field.index == 0 {
+            try requireWholeGroup()
+            group = (field, [], key)
+        }
+        guard let open = group, open.field.id == field.id, open.field.count == field.count,
+            open.answers.count == Int(field.index)
+        else { throw .badField }
+        let answers = open.answers + [answer]
+        group = (field, answers, open.key)
+        guard answers.count == Int(field.count) else { return }
+        group = nil
+        if let key = open.key { note(key, in: .none, answers) }
+    }
+
+    /// Throws where a group has begun and not ended: its frames are of one batch, all there or none.
+    fileprivate func requireWholeGroup() throws(FormatError) {
+        guard group == nil else { throw .badField }
     }
 }

@@ -149,6 +149,9 @@ public final class WriteAheadLog {
         return .staged(StagedFrame(batch: fillingNumber, byteOffset: offset, byteCount: frameBytes))
     }
 
+    /// Bytes of frames that a batch can hold.
+    public var frameBytesMax: Int { staging.bufferBytes - BatchHeader.byteCount }
+
     /// Whether frames of this many bytes together would be staged now; nil if so.
     public func refusal(frameBytes: Int) -> AppendOutcome? {
         if let cause = poisonCause { return .poisoned(cause) }

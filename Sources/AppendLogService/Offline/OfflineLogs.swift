@@ -43,6 +43,7 @@ public struct OfflineLogs {
     /// Bytes of frames of which nothing is known.
     public private(set) var unknownBytes = 0
     private var names: Set<[UInt8]> = []
+    private var deleted: Set<LogID> = []
     /// What the newest checkpoint says.
     private var summed: [LogID: CheckpointReader.Log] = [:]
 
@@ -88,7 +89,8 @@ public struct OfflineLogs {
             }
             taking = takeRecords(header, lost)
         case .seal, .epoch: return Taking()
-        case .configure, .close, .delete, .trim, .moved:
+        case .configure, .close, .delete, .trim: taking = takeChange(header)
+        case .moved:
             throw .unsupported(file: place.file, what: "a frame of kind \(header.kind) at position \(place.position)")
         }
         guard taking.refusal == nil else { return taking }
@@ -107,13 +109,29 @@ public struct OfflineLogs {
         }
         let name = unsafe Array(value)
         guard byID[id] == nil else { return Taking(refusal: "log \(id) is made twice") }
-        guard !names.contains(name) || summed[id]?.name == name else {
+        // The checkpoint may know the name for a later log, and this one's deletion is to come.
+        let isSummed = summed.values.contains { $0.name == name && $0.id >= id }
+        guard !names.contains(name) || isSummed && !byID.values.contains(where: { $0.name == name }) else {
             return Taking(refusal: "log \(id) is made with the name of another one")
         }
         names.insert(name)
         byID[id] = Log(name: name)
         nextID = max(nextID, id.next)
         return Taking()
+    }
+
+    private mutating func takeChange(_ header: FrameHeader) -> Taking {
+        let id = header.logID
+        // What a checkpoint still knows, and what is said of a deleted log, comes to nothing.
+        if deleted.contains(id) { return Taking() }
+        var taking = Taking()
+        if byID[id] == nil { taking.insertions.append(make(id, at: header.timestamp).1) }
+        if header.kind == .trim, let log = byID[id] { byID[id]?.first = max(log.first, header.firstOffset) }
+        if header.kind == .delete, let log = byID.removeValue(forKey: id) {
+            names.remove(log.name)
+            deleted.insert(id)
+        }
+        return taking
     }
 
     private mutating func takeRecords(_ header: FrameHeader, _ records: Range<RecordOffset>) -> Taking {
@@ -168,7 +186,7 @@ public struct OfflineLogs {
     /// All frames were given: what the checkpoint, and damaged frames, say beyond them.
     public mutating func settle() -> [Insertion] {
         var insertions: [Insertion] = []
-        for log in summed.values.sorted(by: { $0.id < $1.id }) {
+        for log in summed.values.sorted(by: { $0.id < $1.id }) where !deleted.contains(log.id) {
             if byID[log.id] == nil { insertions.append(make(log.id, at: lastTimestamp).1) }
             let hinted = byID[log.id]?.hinted ?? .zero
             byID[log.id]?.hinted = max(hinted, log.next)

@@ -11,13 +11,19 @@ public struct CheckpointReader {
         public let next: RecordOffset
         /// Bytes of its records.
         public let bytes: UInt64
+        public let isClosed: Bool
         /// A valid name.
         public let name: [UInt8]
+        public let settings: LogSettings
     }
 
     /// The id of the next log that is made.
     public let nextID: LogID
     public let lastTimestamp: Timestamp
+    /// Logs with an id below it that are not in the payload were deleted.
+    public let knownBelow: LogID
+    private var producerCount: UInt32
+    private var keyCount: UInt32
     private var reader: ByteReader
     private var remaining: UInt32
 
@@ -29,7 +35,10 @@ public struct CheckpointReader {
         remaining = try reader.read()
         nextID = LogID(rawValue: try reader.read())
         lastTimestamp = Timestamp(rawValue: try reader.read())
-        guard nextID > .none, nextID.rawValue <= UInt64(Int64.max) else { throw .badField }
+        knownBelow = LogID(rawValue: try reader.read())
+        producerCount = try reader.read()
+        keyCount = try reader.read()
+        guard nextID > .none, nextID.rawValue <= UInt64(Int64.max), knownBelow <= nextID else { throw .badField }
         self.reader = reader
     }
 
@@ -42,10 +51,24 @@ public struct CheckpointReader {
         let first = RecordOffset(rawValue: try reader.read())
         let next = RecordOffset(rawValue: try reader.read())
         let bytes: UInt64 = try reader.read()
+        let isClosed: UInt8 = try reader.read()
         let name = unsafe try reader.readBytes(Int(try reader.read(UInt8.self)))
-        guard unsafe LogName.isValid(name), first <= next, id < nextID, bytes <= UInt64(Int64.max) else {
+        let contentType = unsafe try reader.readBytes(Int(try reader.read(UInt8.self)))
+        var settings = LogSettings(contentType: unsafe contentType.isEmpty ? nil : Array(contentType))
+        try settings.readNumbers(from: &reader)
+        guard unsafe LogName.isValid(name), first <= next, id < nextID, bytes <= UInt64(Int64.max), isClosed <= 1 else {
             throw .badField
         }
-        return Log(id: id, created: created, first: first, next: next, bytes: bytes, name: unsafe Array(name))
+        return Log(
+            id: id, created: created, first: first, next: next, bytes: bytes, isClosed: isClosed == 1,
+            name: unsafe Array(name), settings: settings)
+    }
+
+    /// Reads what follows the logs; to be called behind the last of them.
+    mutating func restore(_ producers: inout Producers, _ keys: inout IdempotencyKeys) throws(FormatError) {
+        precondition(remaining == 0, "the logs come first")
+        for _ in 0..<producerCount { try producers.restore(from: &reader) }
+        for _ in 0..<keyCount { try keys.restore(from: &reader) }
+        guard reader.remainingBytes == 0 else { throw .badLength }
     }
 }

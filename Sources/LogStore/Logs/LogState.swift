@@ -1,4 +1,5 @@
 import LogFormat
+import WriteAheadLog
 
 /// A log's place in the store's table; stays the same while the process runs.
 public struct LogSlot: Hashable, Sendable {
@@ -37,28 +38,67 @@ public struct LogSummary: Equatable, Sendable {
     /// Bytes of the records that are kept.
     public let bytes: UInt64
     public let created: Timestamp
+    /// It takes no more records.
+    public let isClosed: Bool
+    public let settings: LogSettings
 
     public var records: UInt64 { next.rawValue - first.rawValue }
 }
 
 /// One log.
 ///
-/// - `sequencedNext` counts what in-flight frames will make true, and is what new appends follow.
-/// - `durableNext` counts what is on the disk, and is all that anyone is shown; it never passes `sequencedNext`.
+/// - What is called sequenced counts what in-flight frames will make true, and is what new requests are judged by.
+/// - What is called durable is on the disk, and is all that anyone is shown; it never passes what is sequenced.
 struct LogState {
     let id: LogID
     let created: Timestamp
-    let nameStart: UInt32
-    let nameBytes: UInt8
+    var nameStart: UInt32 = 0
+    var nameBytes: UInt8 = 0
     /// The create frame is on the disk.
     var isDurable: Bool
+    /// The delete frame is on the disk: the slot is kept until nothing refers to it, and is shown to nobody.
+    var isDeleted = false
+    var isDeletedSequenced = false
+    var isClosed = false
+    var isClosedSequenced = false
+    /// The log of the same name before this one, as long as its deletion is not durable.
+    var previous: LogSlot?
     var first = RecordOffset.zero
+    var sequencedFirst = RecordOffset.zero
     var sequencedNext = RecordOffset.zero
     var durableNext = RecordOffset.zero
-    /// Bytes of the durable records.
+    /// Bytes of the durable records that are kept; after a trim in the middle of what is kept an estimate.
     var bytes: UInt64 = 0
+    /// The batch of the last frame about this log; 0 if it is from before this process.
+    var lastBatch = BatchNumber.zero
+    /// Nil where nothing is set.
+    var settings: LogSettingsBox?
+    var settingsSequenced: LogSettingsBox?
     /// The last entry of this log in the index of the active segment; -1 for none.
     var lastActiveEntry: Int32 = -1
     /// Where the sealed segments hold this log, in the order of the offsets.
     var extents: [IndexExtent] = []
+
+    /// Anyone may see it.
+    var isShown: Bool { isDurable && !isDeleted }
+
+    /// Forgets the records below an offset; returns how many there were, and about how many bytes they had.
+    mutating func trim(before offset: RecordOffset) -> (records: UInt64, bytes: UInt64) {
+        guard offset > first else { return (0, 0) }
+        let kept = durableNext.rawValue - first.rawValue
+        let gone = min(offset.rawValue - first.rawValue, kept)
+        let goneBytes = gone == kept ? bytes : UInt64(Double(bytes) * Double(gone) / Double(kept))
+        bytes -= goneBytes
+        first = offset
+        sequencedFirst = max(sequencedFirst, offset)
+        dropDeadExtents()
+        return (gone, goneBytes)
+    }
+
+    /// Forgets the extents that end before the first record that is kept.
+    mutating func dropDeadExtents() {
+        var dead = 0
+        while dead + 1 < extents.count, extents[dead + 1].first <= first { dead += 1 }
+        extents.removeFirst(dead)
+    }
 }

@@ -15,6 +15,8 @@ public struct FollowedState: Equatable, Sendable {
 extension LogStore {
     /// The state of a log that somebody follows. Allocates nothing: it is asked for every such log after every commit.
     public func followedState(_ slot: LogSlot) -> FollowedState {
-        FollowedState(first: table[slot].first, next: table[slot].durableNext, isClosed: false, isDeleted: false)
+        FollowedState(
+            first: table[slot].first, next: table[slot].durableNext, isClosed: table[slot].isClosed,
+            isDeleted: table[slot].isDeleted)
     }
 }

@@ -13,7 +13,14 @@ struct LogTable {
     /// Slots in the order of their names, without the newest, which stand in `unordered`.
     private var ordered: [Int32] = []
     private var unordered: [Int32] = []
+    /// Names that are there, and so buckets that are not free.
+    private var nameCount = 0
+    /// Slots of deleted logs that something may still refer to.
+    private var deleted: [Int32] = []
+    /// Slots that may be used again.
+    private var free: [Int32] = []
 
+    /// Slots, those of deleted logs included.
     var count: Int { states.count }
 
     subscript(slot: LogSlot) -> LogState {
@@ -21,27 +28,111 @@ struct LogTable {
         _modify { yield &states[Int(slot.index)] }
     }
 
-    /// The slot of a name, whether the log is durable or not.
+    /// The newest log of a name, whether it is durable or not; nil if it is deleted, durably or not.
     func slot(named name: UnsafeRawBufferPointer) -> LogSlot? {
+        guard let slot = unsafe newestSlot(named: name), !self[slot].isDeletedSequenced else { return nil }
+        return slot
+    }
+
+    /// The log of a name that anyone may see.
+    func shownSlot(named name: UnsafeRawBufferPointer) -> LogSlot? {
+        var slot = unsafe newestSlot(named: name)
+        while let candidate = slot, !self[candidate].isShown { slot = self[candidate].previous }
+        return slot
+    }
+
+    /// The newest log of a name, deleted or not.
+    func newestSlot(named name: UnsafeRawBufferPointer) -> LogSlot? {
         let index = buckets[unsafe bucket(of: name)]
         return index < 0 ? nil : LogSlot(index: index)
     }
 
-    /// Adds a log whose name is not there yet.
+    /// Adds a log whose name is not there yet, or of which every log is deleted, durably or not.
     mutating func add(name: UnsafeRawBufferPointer, id: LogID, created: Timestamp, isDurable: Bool) -> LogSlot {
         unsafe precondition(LogName.isValid(name), "a log was added with a name that is not valid")
-        if (states.count + 1) * 2 > buckets.count { grow() }
+        if (nameCount + 1) * 2 > buckets.count { grow() }
         let place = unsafe bucket(of: name)
-        precondition(buckets[place] < 0, "a log was added twice")
-        let slot = Int32(states.count)
-        states.append(
-            LogState(
-                id: id, created: created, nameStart: UInt32(names.count), nameBytes: UInt8(name.count),
-                isDurable: isDurable))
-        unsafe names.append(contentsOf: name)
+        let previous = buckets[place] < 0 ? nil : LogSlot(index: buckets[place])
+        precondition(previous.map { self[$0].isDeletedSequenced } ?? true, "a log was added twice")
+        if previous == nil { nameCount += 1 }
+        var state = LogState(id: id, created: created, isDurable: isDurable)
+        state.previous = previous
+        let slot: Int32
+        if let reused = free.popLast() {
+            slot = reused
+            unsafe put(name, into: &state, at: states[Int(slot)])
+            states[Int(slot)] = state
+        } else {
+            slot = Int32(states.count)
+            unsafe put(name, into: &state, at: nil)
+            states.append(state)
+        }
         buckets[place] = slot
         unordered.append(slot)
         return LogSlot(index: slot)
+    }
+
+    /// Where the name of the slot's last log was there may be room for this one.
+    private mutating func put(_ name: UnsafeRawBufferPointer, into state: inout LogState, at old: LogState?) {
+        state.nameBytes = UInt8(name.count)
+        if let old, Int(old.nameBytes) >= name.count {
+            state.nameStart = old.nameStart
+            unsafe names.replaceSubrange(Int(old.nameStart)..<Int(old.nameStart) + name.count, with: name)
+        } else {
+            state.nameStart = UInt32(names.count)
+            unsafe names.append(contentsOf: name)
+        }
+    }
+
+    /// A log's deletion is durable: nobody is shown it any more, and its name is free. Its slot is another's only after
+    /// `freeDeleted`.
+    mutating func delete(_ slot: LogSlot) {
+        self[slot].isDeleted = true
+        self[slot].isDeletedSequenced = true
+        self[slot].extents = []
+        self[slot].settings = nil
+        self[slot].settingsSequenced = nil
+        deleted.append(slot.index)
+        guard let newest = unsafe withName(of: slot, { unsafe newestSlot(named: $0) }) else {
+            preconditionFailure("a log was deleted whose name is not there")
+        }
+        if newest == slot {
+            let place = unsafe withName(of: slot) { unsafe bucket(of: $0) }
+            if let previous = self[slot].previous { buckets[place] = previous.index } else { empty(place) }
+            return
+        }
+        var later = newest
+        while let previous = self[later].previous, previous != slot { later = previous }
+        self[later].previous = self[slot].previous
+    }
+
+    /// Gives the slots of deleted logs to others: nothing refers to them any more but who looks at the log's id first.
+    mutating func freeDeleted() {
+        guard !deleted.isEmpty else { return }
+        let gone = Set(deleted)
+        ordered.removeAll { gone.contains($0) }
+        unordered.removeAll { gone.contains($0) }
+        free += deleted
+        deleted.removeAll()
+    }
+
+    /// Empties a bucket and moves up those behind it that are not in their own place for it.
+    private mutating func empty(_ place: Int) {
+        nameCount -= 1
+        let mask = buckets.count - 1
+        buckets[place] = -1
+        var next = (place + 1) & mask
+        while buckets[next] >= 0 {
+            let slot = buckets[next]
+            buckets[next] = -1
+            let home = unsafe withName(of: LogSlot(index: slot)) { unsafe bucket(of: $0) }
+            buckets[home] = slot
+            next = (next + 1) & mask
+        }
+    }
+
+    private func withName<Value>(of slot: LogSlot, _ body: (UnsafeRawBufferPointer) -> Value) -> Value {
+        unsafe name(of: slot).withUnsafeBytes { unsafe body($0) }
     }
 
     func name(of slot: LogSlot) -> ArraySlice<UInt8> {
@@ -53,7 +144,7 @@ struct LogTable {
         let state = self[slot]
         return LogSummary(
             name: Array(name(of: slot)), id: state.id, first: state.first, next: state.durableNext, bytes: state.bytes,
-            created: state.created)
+            created: state.created, isClosed: state.isClosed, settings: state.settings?.settings ?? LogSettings())
     }
 
     /// Durable logs in the order of their names (by bytes), those after `after` that begin with `prefix`; and the last
@@ -67,7 +158,7 @@ struct LogTable {
             let slot = LogSlot(index: ordered[index])
             guard name(of: slot).starts(with: prefix) else { break }
             index += 1
-            guard self[slot].isDurable else { continue }
+            guard self[slot].isShown else { continue }
             if found.count == limit { return (found, found.last?.name) }
             found.append(summary(slot))
         }
@@ -129,11 +220,11 @@ struct LogTable {
     }
 
     private mutating func grow() {
+        let newest = buckets.filter { $0 >= 0 }
         buckets = [Int32](repeating: -1, count: buckets.count * 2)
-        for index in states.indices {
-            let slot = LogSlot(index: Int32(index))
-            let place = unsafe name(of: slot).withUnsafeBytes { unsafe bucket(of: $0) }
-            buckets[place] = slot.index
+        for slot in newest {
+            let place = unsafe withName(of: LogSlot(index: slot)) { unsafe bucket(of: $0) }
+            buckets[place] = slot
         }
     }
 }

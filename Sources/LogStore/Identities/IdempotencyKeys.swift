@@ -1,0 +1,98 @@
+import LogFormat
+import WriteAheadLog
+
+/// The idempotency keys of all logs, for a stated time; those of groups belong to no log.
+///
+/// It says what was sequenced, in flight or not. A key is never forgotten before its time: where there is no room, new ones
+/// are refused.
+struct IdempotencyKeys {
+    fileprivate struct Name: Hashable {
+        let log: LogID
+        let key: [UInt8]
+    }
+
+    struct Entry {
+        fileprivate let name: Name
+        let fingerprint: BodyFingerprint
+        /// One for each append of a group, in their order; one for a plain append.
+        let answers: [RequestAnswer]
+
+        var timestamp: Timestamp { answers[0].timestamp }
+        /// Memory that it takes, about.
+        var byteCount: Int { LogStoreLimits.keyOverheadBytes + name.key.count + answers.count * 32 }
+    }
+
+    private let windowMicroseconds: UInt64
+    private var entries = FirstInFirstOut<Entry>()
+    private var numbers: [Name: Int] = [:]
+    private(set) var byteCount = 0
+
+    init(windowSeconds: Int) { windowMicroseconds = UInt64(windowSeconds) * 1_000_000 }
+
+    var count: Int { entries.count }
+    /// The numbers of the entries that are there; they stay the same.
+    var range: Range<Int> { entries.firstNumber..<entries.endNumber }
+
+    /// The entry of a key; `log` is `.none` for a group's.
+    func entry(of key: UnsafeRawBufferPointer, in log: LogID) -> Entry? {
+        numbers[Name(log: log, key: unsafe Array(key))].map { entries[$0] }
+    }
+
+    /// Why no further key is taken now; nil if there is room.
+    func refusal(now: Timestamp) -> AppendRefusal? {
+        if count < LogStoreLimits.keysMax, byteCount < LogStoreLimits.keyBytesMax { return nil }
+        let ends = (entries.first?.timestamp.rawValue ?? 0) + windowMicroseconds
+        let seconds = ends > now.rawValue ? (ends - now.rawValue) / 1_000_000 + 1 : 1
+        return AppendRefusal(cause: .keysFull(retryAfterSeconds: Int(min(seconds, 86_400))), after: .zero)
+    }
+
+    /// Takes note of a key. One that is there already stays: a checkpoint may hold what is replayed.
+    mutating func note(
+        _ key: UnsafeRawBufferPointer, in log: LogID, _ fingerprint: BodyFingerprint, _ answers: [RequestAnswer]
+    ) {
+        let name = Name(log: log, key: unsafe Array(key))
+        guard numbers[name] == nil else { return }
+        let entry = Entry(name: name, fingerprint: fingerprint, answers: answers)
+        numbers[name] = entries.endNumber
+        entries.append(entry)
+        byteCount += entry.byteCount
+    }
+
+    /// Forgets keys whose time is over; a few at a time.
+    mutating func expire(now: Timestamp) {
+        for _ in 0..<LogStoreLimits.identitiesExpiredPerTurn {
+            guard let entry = entries.first, entry.timestamp.rawValue + windowMicroseconds < now.rawValue else { return }
+            numbers[entry.name] = nil
+            byteCount -= entry.byteCount
+            entries.removeFirst()
+        }
+    }
+}
+
+// In a checkpoint: u64 log id, u8 bytes of the key, the key, u64 and u64 fingerprint, u16 count of answers, the answers.
+extension IdempotencyKeys {
+    /// Writes the entry of a number if it is durable. Returns false if it is not.
+    func write(_ number: Int, durable: BatchNumber, to writer: inout ByteWriter) -> Bool {
+        let entry = entries[number]
+        guard entry.answers[0].batch <= durable else { return false }
+        writer.append(entry.name.log.rawValue)
+        writer.append(UInt8(entry.name.key.count))
+        writer.append(bytes: entry.name.key)
+        writer.append(entry.fingerprint.low)
+        writer.append(entry.fingerprint.high)
+        writer.append(UInt16(entry.answers.count))
+        for answer in entry.answers { answer.write(to: &writer) }
+        return true
+    }
+
+    mutating func restore(from reader: inout ByteReader) throws(FormatError) {
+        let log = LogID(rawValue: try reader.read())
+        let key = unsafe try reader.readBytes(Int(try reader.read(UInt8.self)))
+        let fingerprint = BodyFingerprint(low: try reader.read(), high: try reader.read())
+        let count: UInt16 = try reader.read()
+        guard (1...LogStoreLimits.keyLengthBytesMax).contains(key.count), count > 0 else { throw .badField }
+        var answers: [RequestAnswer] = []
+        for _ in 0..<count { answers.append(try RequestAnswer(from: &reader)) }
+        unsafe note(key, in: log, fingerprint, answers)
+    }
+}

@@ -1,0 +1,139 @@
+import LogFormat
+import WriteAheadLog
+
+/// The producers of all logs: what each appended last, so that a repeat is recognised and a gap is noticed.
+///
+/// It says what was sequenced, in flight or not. Entries stay in their places, so that a checkpoint can walk them in slices.
+struct Producers {
+    private struct Name: Hashable {
+        let log: LogID
+        let id: [UInt8]
+    }
+
+    /// One request of a producer.
+    struct Request {
+        let epoch: UInt64
+        let sequence: UInt64
+        let answer: RequestAnswer
+    }
+
+    private struct Entry {
+        let name: Name
+        /// The last ones, in their order; never empty.
+        var requests: [Request]
+    }
+
+    private var entries: [Entry?] = []
+    private var free: [Int] = []
+    private var places: [Name: Int] = [:]
+    /// Places by the time of a use, the oldest first: one for each entry, and possibly from before its last use.
+    private var uses = FirstInFirstOut<(place: Int, timestamp: Timestamp)>()
+
+    var count: Int { places.count }
+    /// Behind the last place that is in use.
+    var placeCount: Int { entries.count }
+
+    /// What is to be done with a request of a producer in a log; `log` is nil where there is none.
+    func verdict(on field: ProducerField, in log: LogID?) -> IdentityVerdict {
+        guard let log, let place = places[Name(log: log, id: unsafe Array(field.id))],
+            let entry = entries[place], let last = entry.requests.last
+        else {
+            return begins(field, after: .zero) { count < LogStoreLimits.producersMax }
+        }
+        if field.epoch < last.epoch { return refused(.fenced(epoch: last.epoch), last) }
+        if field.epoch > last.epoch { return begins(field, after: last.answer.batch) { true } }
+        if field.sequence == last.sequence + 1 { return .new }
+        if field.sequence > last.sequence {
+            return refused(.sequenceGap(expected: last.sequence + 1, received: field.sequence), last)
+        }
+        let request = entry.requests.last { $0.epoch == field.epoch && $0.sequence == field.sequence }
+        return request.map { .repeated($0.answer) } ?? refused(.duplicateForgotten, last)
+    }
+
+    private func begins(_ field: ProducerField, after batch: BatchNumber, _ hasRoom: () -> Bool) -> IdentityVerdict {
+        guard field.sequence == 0 else {
+            return .refused(
+                AppendRefusal(cause: .sequenceGap(expected: 0, received: field.sequence), after: batch))
+        }
+        return hasRoom() ? .new : .refused(AppendRefusal(cause: .producersFull, after: .zero))
+    }
+
+    private func refused(_ cause: AppendRefusal.Cause, _ last: Request) -> IdentityVerdict {
+        .refused(AppendRefusal(cause: cause, after: last.answer.batch))
+    }
+
+    /// Takes note of a request. One that is not behind the last is known already: a checkpoint may hold what is replayed.
+    mutating func note(_ field: ProducerField, in log: LogID, _ answer: RequestAnswer) {
+        let request = Request(epoch: field.epoch, sequence: field.sequence, answer: answer)
+        note(request, of: Name(log: log, id: unsafe Array(field.id)))
+    }
+
+    private mutating func note(_ request: Request, of name: Name) {
+        guard let place = places[name] else {
+            let place = free.popLast() ?? entries.count
+            if place == entries.count { entries.append(nil) }
+            entries[place] = Entry(name: name, requests: [request])
+            places[name] = place
+            uses.append((place, request.answer.timestamp))
+            return
+        }
+        guard let last = entries[place]?.requests.last, (last.epoch, last.sequence) < (request.epoch, request.sequence)
+        else { return }
+        if entries[place]!.requests.count == LogStoreLimits.producerAnswersKept { entries[place]!.requests.removeFirst() }
+        entries[place]!.requests.append(request)
+    }
+
+    /// Forgets producers that were idle for the window; a few at a time.
+    mutating func expire(now: Timestamp) {
+        for _ in 0..<LogStoreLimits.identitiesExpiredPerTurn {
+            guard let use = uses.first, isExpired(use.timestamp, now) else { return }
+            uses.removeFirst()
+            guard let entry = entries[use.place], let last = entry.requests.last else { continue }
+            if isExpired(last.answer.timestamp, now) {
+                places[entry.name] = nil
+                entries[use.place] = nil
+                free.append(use.place)
+            } else {
+                uses.append((use.place, last.answer.timestamp))
+            }
+        }
+    }
+
+    private func isExpired(_ timestamp: Timestamp, _ now: Timestamp) -> Bool {
+        timestamp.rawValue + LogStoreLimits.producerIdleMicroseconds < now.rawValue
+    }
+}
+
+// In a checkpoint: u64 log id, u8 bytes of the id, the id, u8 count of requests, for each u64 epoch, u64 sequence, the answer.
+extension Producers {
+    /// Writes the producer at a place, as far as it is durable. Returns false if there is nothing.
+    func write(_ place: Int, durable: BatchNumber, to writer: inout ByteWriter) -> Bool {
+        guard let entry = entries[place] else { return false }
+        let requests = entry.requests.filter { $0.answer.batch <= durable }
+        guard !requests.isEmpty else { return false }
+        writer.append(entry.name.log.rawValue)
+        writer.append(UInt8(entry.name.id.count))
+        writer.append(bytes: entry.name.id)
+        writer.append(UInt8(requests.count))
+        for request in requests {
+            writer.append(request.epoch)
+            writer.append(request.sequence)
+            request.answer.write(to: &writer)
+        }
+        return true
+    }
+
+    mutating func restore(from reader: inout ByteReader) throws(FormatError) {
+        let log = LogID(rawValue: try reader.read())
+        let id = unsafe try reader.readBytes(Int(try reader.read(UInt8.self)))
+        let count: UInt8 = try reader.read()
+        guard (1...ProducerField.idBytesMax).contains(id.count), count > 0 else { throw .badField }
+        let name = unsafe Name(log: log, id: Array(id))
+        for _ in 0..<count {
+            let epoch: UInt64 = try reader.read()
+            let sequence: UInt64 = try reader.read()
+            guard epoch <= ProducerField.numberMax, sequence <= ProducerField.numberMax else { throw .badField }
+            note(Request(epoch: epoch, sequence: sequence, answer: try RequestAnswer(from: &reader)), of: name)
+        }
+    }
+}
