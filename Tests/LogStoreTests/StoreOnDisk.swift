@@ -129,6 +129,7 @@ final class StoreOnDisk {
                 return sink.records
             case .waiting: settle { read.fetch == .none }
             case .paused: continue
+            case .gone: throw DeletedLog()
             case .trimmed(let first): throw TrimmedRead(first: first)
             case .damaged(let position): throw DamagedRead(position: position)
             case .lost(let next): throw LostRead(next: next)
@@ -137,6 +138,8 @@ final class StoreOnDisk {
         }
     }
 }
+
+struct DeletedLog: Error {}
 
 struct Refused: Error { let outcome: StoreAppend }
 struct DamagedRead: Error, Equatable { let position: Position }
