@@ -13,14 +13,23 @@ import Testing
             try disk.append("other", [UInt8](repeating: 0xFF, count: number * 100 + 1))
             let framed = body.flatMap { withUnsafeBytes(of: UInt32($0.count).littleEndian, Array.init) + $0 }
             guard !framed.isEmpty else { continue }
-            guard case .staged(let ticket) = try disk.attempt("log", framed, as: .framed) else {
-                Issue.record("an append was refused")
-                return []
-            }
-            disk.settle { disk.store.wal.durable.number >= ticket.batch }
+            let ticket = try append(disk, framed)
             stamps += Array(repeating: ticket.timestamp, count: ticket.count)
         }
         return stamps
+    }
+
+    /// Appends records and waits until they are durable, and before that, where there is no room, for a commit.
+    private func append(_ disk: StoreOnDisk, _ framed: [UInt8]) throws -> AppendTicket {
+        while true {
+            switch try disk.attempt("log", framed, as: .framed) {
+            case .staged(let ticket):
+                disk.settle { disk.store.wal.durable.number >= ticket.batch }
+                return ticket
+            case .busy: disk.turn()
+            case let outcome: throw Refused(outcome: outcome)
+            }
+        }
     }
 
     /// The offsets that a read gives, and how often it paused.
@@ -85,11 +94,7 @@ import Testing
     @Test func aLongReadPausesAndGivesEverythingOnce() throws {
         let disk = try StoreOnDisk()
         let lengths = [UInt8](repeating: 0, count: 4 * 10_000)
-        guard case .staged(let ticket) = try disk.attempt("log", lengths, as: .framed) else {
-            Issue.record("an append was refused")
-            return
-        }
-        disk.settle { disk.store.wal.durable.number >= ticket.batch }
+        _ = try append(disk, lengths)
         let read = try offsets(disk, at: .first, limit: .max)
         #expect(read.offsets == Array(0..<10_000))
         let recordsPerStep = LogStoreLimits.stepBytesMax / LogStoreLimits.stepBytesPerRecord
