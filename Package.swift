@@ -25,6 +25,8 @@ let package = Package(
         .systemLibrary(name: "CISAL", providers: [.apt(["libisal-dev"])]),
 
         .target(name: "CLinux"),
+        // C++ behind a C header: Swift's own C++ interoperability would spread to every module above.
+        .target(name: "CSimdJSON", linkerSettings: [.linkedLibrary("simdjson")]),
         .target(name: "URing", dependencies: ["CLibURing"], swiftSettings: shipped),
         .target(name: "LogFormat", dependencies: ["CISAL"], swiftSettings: shipped),
         .target(
@@ -36,7 +38,7 @@ let package = Package(
         .target(
             name: "AppendLogService",
             dependencies: [
-                "CLinux", "LogFormat", "WriteAheadLog", "LogStore", "HTTPFrontEnd",
+                "CLinux", "CSimdJSON", "LogFormat", "WriteAheadLog", "LogStore", "HTTPFrontEnd",
                 .product(name: "Logging", package: "swift-log"),
             ],
             // A link to the one at the top, which is the contract.
@@ -59,7 +61,8 @@ let package = Package(
         .testTarget(name: "HTTPFrontEndTests", dependencies: ["HTTPFrontEnd"], swiftSettings: tested),
         .testTarget(name: "ServiceTests", dependencies: ["AppendLogService", "appendlog"], swiftSettings: tested),
     ],
-    swiftLanguageModes: [.v6]
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
 )
 
 // The parsers under hostile bytes. The same sources are a test, which replays the saved inputs, and with

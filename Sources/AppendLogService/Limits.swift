@@ -22,6 +22,29 @@ public enum ServiceLimits {
     static let readingBytesMax = 128 << 20
     /// Bytes that a waiting read of a single record counts.
     static let recordReadBytes = 1 << 20
+    /// Bytes of an idempotency key or a producer's id: a frame's fields hold one, and the store keeps it in memory.
+    static let identityBytesMax = 128
+    /// The largest epoch and sequence number: fits every language's signed 64-bit integer.
+    static let producerNumberMax = UInt64(Int64.max)
+    /// Bytes of the body of a batch, however large other bodies may be: parsing 1 MiB of JSON takes 0.1 to 0.9 ms, in which
+    /// the loop serves nobody else (measured on the 2-core machine).
+    static let batchBodyBytesMax = 1_114_112
+    /// Appends of one batch: their frames fit a batch of the write-ahead log beside the largest body.
+    static let appendsPerBatchMax = 1_000
+    /// Bytes of a JSON body that is not a batch: no settings need more.
+    static let jsonBodyBytesMax = 64 << 10
+    /// Bytes of a JSON text whose parser is kept for the next one: it takes up to 14 times as much.
+    static let keptJSONBytesMax = 64 << 10
+    /// Bytes of the content type of a log: it lies in one byte's length beside others in a checkpoint.
+    static let contentTypeBytesMax = 255
+    /// Seconds of retention by age: 1,000 years; in microseconds it fits 64 bits.
+    static let retentionSecondsMax: UInt64 = 31_557_600_000
+    /// Bytes and records of retention: fits every language's signed 64-bit integer.
+    static let retentionAmountMax = UInt64(Int64.max)
+    /// Appends a second that a log's rate limit may allow: more than any machine takes.
+    static let appendsPerSecondMaxMax: UInt64 = 1_000_000
+    /// Logs whose rate limits are remembered before those that are idle are forgotten.
+    static let rateBucketsMax = 10_000
     /// Logs in a page unless asked for.
     static let logPageDefault: UInt64 = 100
     /// Logs in a page of `/v1/logs` at most: about 1 ms of work.

@@ -11,12 +11,15 @@ struct StagedAppend: Equatable {
     let first: RecordOffset
     let count: Int
     let timestamp: Timestamp
+    /// The request was sent before, and this is its first answer.
+    var isRepeat = false
 
-    init(_ ticket: AppendTicket) {
+    init(_ ticket: AppendTicket, isRepeat: Bool = false) {
         batch = ticket.batch
         first = ticket.first
         count = ticket.count
         timestamp = ticket.timestamp
+        self.isRepeat = isRepeat
     }
 
     init(batch: BatchNumber, first: RecordOffset, count: Int, timestamp: Timestamp) {
@@ -32,15 +35,19 @@ struct StagedAppend: Equatable {
         batch = BatchNumber(rawValue: exchange.tag0)
         first = RecordOffset(rawValue: exchange.tag1)
         timestamp = Timestamp(rawValue: exchange.tag2)
-        count = Int(exchange.tag3)
+        count = Int(exchange.tag3 & ~Self.repeatBit)
+        isRepeat = exchange.tag3 & Self.repeatBit != 0
     }
+
+    /// No request has so many records.
+    private static let repeatBit: UInt64 = 1 << 63
 
     func keep(in exchange: Exchange) {
         assert(batch != .zero && exchange.tag0 == 0)
         exchange.tag0 = batch.rawValue
         exchange.tag1 = first.rawValue
         exchange.tag2 = timestamp.rawValue
-        exchange.tag3 = UInt64(count)
+        exchange.tag3 = UInt64(count) | (isRepeat ? Self.repeatBit : 0)
     }
 }
 
@@ -66,15 +73,49 @@ extension Service {
         } catch {
             return answer(exchange, problem(of: error))
         }
-        switch unsafe store.append(to: exchange.part(log), body) {
+        if let problem = rateRefusal(exchange, log) { return answer(exchange, problem) }
+        do throws(InvalidAppendHeaders) {
+            return staged(exchange, try stage(exchange, log, body))
+        } catch {
+            return answer(exchange, .invalidAppendHeaders(error))
+        }
+    }
+
+    private func stage(
+        _ exchange: Exchange, _ log: Range<Int>, _ body: RecordBody
+    ) throws(InvalidAppendHeaders) -> StoreAppend {
+        guard !exchange.notedHeaders.isEmpty else { return unsafe store.append(to: exchange.part(log), body) }
+        let headers = try AppendHeaders(exchange)
+        var options = AppendOptions()
+        options.condition = headers.condition
+        switch headers.identity {
+        case .none: break
+        case .producer(let id, let epoch, let sequence):
+            options.identity = unsafe .producer(id: id, epoch: epoch, sequence: sequence)
+        case .key(let key): options.identity = unsafe .key(key, fingerprint: BodyFingerprint(exchange.body))
+        }
+        return unsafe store.append(to: exchange.part(log), body, options)
+    }
+
+    /// Goes on with what the store said to an append.
+    private func staged(_ exchange: Exchange, _ outcome: StoreAppend) -> Step {
+        switch outcome {
         case .staged(let ticket):
             StagedAppend(ticket).keep(in: exchange)
             exchange.releaseBody()
             return .wait
+        case .repeated(let ticket):
+            let staged = StagedAppend(ticket, isRepeat: true)
+            let step = settle(exchange, staged)
+            if case .wait = step {
+                staged.keep(in: exchange)
+                exchange.releaseBody()
+            }
+            return step
+        case .refused(let refusal): return answer(exchange, after: refusal.after, .problem(problem(of: refusal.cause)))
         case .busy:
             hasBusyAppends = true
             return .wait
-        case .logNotFound: return answer(exchange, .logNotFound)
         case .pendingLimit: return answer(exchange, .overloadedByPending)
         case .noSegment(let error):
             noteFullDisk(error)
@@ -83,16 +124,24 @@ extension Service {
         }
     }
 
+    /// Takes the append from what the log's rate limit allows, once; a problem if nothing is left.
+    private func rateRefusal(_ exchange: Exchange, _ log: Range<Int>) -> Problem? {
+        // An append that found no room has been counted.
+        guard exchange.tag1 == 0, let limit = unsafe store.rateLimit(of: exchange.part(log)) else { return nil }
+        exchange.tag1 = 1
+        let now = clock.monotonicMicroseconds
+        return rates.take(1, of: limit.log, perSecond: limit.perSecond, nowMicroseconds: now) ? nil : .rateLimited
+    }
+
     /// Answers a staged append if its batch is durable, or never will be.
     func settle(_ exchange: Exchange, _ staged: StagedAppend) -> Step {
-        if staged.batch <= store.wal.durable.number {
+        switch commitment(of: staged.batch) {
+        case .open: return .wait
+        case .lost(let problem): return answer(exchange, problem)
+        case .durable:
             acknowledge(exchange, staged)
             return .answered
         }
-        guard store.wal.poisonCause != nil else { return .wait }
-        // What was not handed to the disk never will be.
-        let wasHandedOver = staged.batch < store.wal.fillingNumber
-        return answer(exchange, wasHandedOver ? .logPoisonedWhileWaiting : .logPoisoned)
     }
 
     private func acknowledge(_ exchange: Exchange, _ staged: StagedAppend) {
@@ -111,18 +160,34 @@ extension Service {
         var response = HTTPResponse(status: 201, copying: json.bytes)
         response.addCommonHeaders(contentType: MediaType.json)
         unsafe location.bytes.withUnsafeBytes { unsafe response.addHeader("Location", $0) }
+        if staged.isRepeat { response.addHeader("Idempotent-Replayed", "true") }
         exchange.respond(response)
     }
 
     /// Says once in a while that the disk is full: appends that are refused come by the thousand.
-    private func noteFullDisk(_ error: FileError) {
+    func noteFullDisk(_ error: FileError) {
         let now = clock.monotonicMicroseconds
         guard now >= nextFullDiskNote else { return }
         nextFullDiskNote = now + ServiceLimits.fullDiskNoteMicroseconds
         logger.error("no further segment can be made: appends are refused", metadata: ["error": "\(error)"])
     }
 
-    private func problem(of refusal: RecordBody.Refusal) -> Problem {
+    func problem(of cause: AppendRefusal.Cause) -> Problem {
+        switch cause {
+        case .logNotFound: .logNotFound
+        case .conditionFailed(let next, let log): .conditionFailed(next: next, log: log)
+        case .logClosed(let next): .logClosed(next: next)
+        case .fenced(let epoch): .producerFenced(epoch: epoch)
+        case .sequenceGap(let expected, let received): .sequenceGap(expected: expected, received: received)
+        case .duplicateForgotten: .duplicateForgotten
+        case .keyReused: .keyReused
+        case .keysFull(let seconds): .keysFull(retryAfterSeconds: seconds)
+        case .producersFull: .producersFull
+        case .trimBeyondTail(let next): .trimBeyondTail(next: next)
+        }
+    }
+
+    func problem(of refusal: RecordBody.Refusal) -> Problem {
         switch refusal {
         case .empty: .emptyBody
         case .malformed(let place): .malformedRecords(atByte: place)

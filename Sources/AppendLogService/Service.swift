@@ -43,6 +43,8 @@ final class Service: RequestHandler {
     /// Monotonic microseconds from which a full disk is logged again.
     var nextFullDiskNote: Int64 = 0
     /// Used for one answer at a time, and kept.
+    let jsonParser = JSONParser()
+    var rates = RateLimiter()
     var json = JSONWriter()
     var location = JSONWriter()
     /// Bytes that the reads in `waitingReads` may need.
@@ -69,19 +71,36 @@ final class Service: RequestHandler {
     var isReady: Bool { !isDraining && store.wal.poisonCause == nil }
 
     override func admit(_ exchange: Exchange) -> Admission {
-        guard case .records(let log) = unsafe Router.route(exchange.target).route, exchange.method == .post else {
-            return .discard
+        let route = unsafe Router.route(exchange.target).route
+        let bodyBytesMax: Int
+        switch (exchange.method, route) {
+        case (.post, .records): bodyBytesMax = limits.bodyBytesMax
+        case (.post, .batch): bodyBytesMax = min(limits.bodyBytesMax, ServiceLimits.batchBodyBytesMax)
+        case (.put, .log), (.patch, .log), (.post, .trim): bodyBytesMax = ServiceLimits.jsonBodyBytesMax
+        default: return .discard
         }
-        guard unsafe LogName.isValid(exchange.part(log)) else { return refuse(exchange, .invalidLogName) }
+        if let log = route.log, unsafe !LogName.isValid(exchange.part(log)) { return refuse(exchange, .invalidLogName) }
         if let problem = appendRefusal { return refuse(exchange, problem) }
-        return .receive(bodyBytesMax: limits.bodyBytesMax)
+        return .receive(bodyBytesMax: bodyBytesMax)
     }
 
     override func handle(_ exchange: Exchange) -> Step {
         let routed = unsafe Router.route(exchange.target)
-        if exchange.method == .post, case .records(let log) = routed.route { return append(exchange, log) }
+        switch (exchange.method, routed.route) {
+        case (.post, .records(let log)): return append(exchange, log)
+        case (.post, .batch): return appendBatch(exchange)
+        case (.put, .log(let log)): return createLog(exchange, log)
+        case (.patch, .log(let log)): return change(exchange, log, configureLog)
+        case (.delete, .log(let log)): return change(exchange, log, deleteLog)
+        case (.post, .trim(let log)): return change(exchange, log, trimLog)
+        case (.post, .close(let log)): return change(exchange, log, closeLog)
+        default: return readOrRefuse(exchange, routed)
+        }
+    }
+
+    private func readOrRefuse(_ exchange: Exchange, _ routed: RoutedTarget) -> Step {
         guard routed.route != .unknown else { return answer(exchange, .notFound) }
-        guard exchange.method == .get || exchange.method == .head else {
+        guard routed.route.isRead, exchange.method == .get || exchange.method == .head else {
             var response = Problem.methodNotAllowed.response()
             response.addHeader("Allow", routed.route.allow)
             exchange.respond(response)
@@ -91,8 +110,9 @@ final class Service: RequestHandler {
     }
 
     override func poll(_ exchange: Exchange) -> Step {
-        guard let staged = StagedAppend(of: exchange) else { return handle(exchange) }
-        return settle(exchange, staged)
+        if let staged = StagedAppend(of: exchange) { return settle(exchange, staged) }
+        if let pending = exchange.attachment as? PendingAnswer { return settle(exchange, pending) }
+        return handle(exchange)
     }
 
     override func abandoned(_ exchange: Exchange) {
@@ -112,6 +132,13 @@ final class Service: RequestHandler {
         return .answered
     }
 
+    /// Finds the log that a change is about.
+    private func change(_ exchange: Exchange, _ log: Range<Int>, _ change: (Exchange, LogSlot) -> Step) -> Step {
+        guard unsafe LogName.isValid(exchange.part(log)) else { return answer(exchange, .invalidLogName) }
+        guard let slot = unsafe store.slot(named: exchange.part(log)) else { return answer(exchange, .logNotFound) }
+        return change(exchange, slot)
+    }
+
     private func refuse(_ exchange: Exchange, _ problem: Problem) -> Admission {
         exchange.respond(problem)
         return .answered
@@ -127,7 +154,7 @@ final class Service: RequestHandler {
         case .health: answer(exchange, json: #"{"status":"ok"}\#n"#)
         case .readiness: readReadiness(exchange)
         case .contract: readContract(exchange)
-        case .unknown: answer(exchange, .notFound)
+        case .trim, .close, .batch, .unknown: answer(exchange, .notFound)
         }
     }
 }

@@ -65,6 +65,8 @@ import Glibc
     var isHTTP10 = false
     /// The client has gone while the exchange was suspended.
     var isLost = false
+    /// It is suspended when it is asked next.
+    var wantsSuspension = false
     var bodyBuffer = BodyBuffer()
     var bodyBytesMax = 0
     /// Bytes thrown away so far.
@@ -204,6 +206,7 @@ extension Exchange {
         answer = nil
         if stream != nil { stream = nil }
         isLost = false
+        wantsSuspension = false
         contentLength = nil
         isClientGone = false
         skippedBytes = 0

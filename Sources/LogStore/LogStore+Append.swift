@@ -43,7 +43,7 @@ extension LogStore {
     /// The name is valid. Nothing is allocated for a log that is there.
     public func append(to name: UnsafeRawBufferPointer, _ body: RecordBody) -> StoreAppend {
         let known = unsafe table.slot(named: name)
-        guard known != nil || configuration.autoCreate else { return .logNotFound }
+        guard known != nil || configuration.autoCreate else { return .refused(AppendRefusal(cause: .logNotFound, after: .zero)) }
         var fields = FieldWriter()
         if known == nil { unsafe fields.append(.logName, name) }
         let createBytes = known == nil ? frameBytes(fields, recordCount: 0, payloadBytes: 0) : 0

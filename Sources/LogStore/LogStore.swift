@@ -28,7 +28,8 @@ public enum StoreAppend: Equatable, Sendable {
     case staged(AppendTicket)
     /// No room now; there will be after the next commit.
     case busy
-    case logNotFound
+    case repeated(AppendTicket)
+    case refused(AppendRefusal)
     /// More than `pendingBytesMax` would be staged and in flight.
     case pendingLimit
     /// No further segment can be made.

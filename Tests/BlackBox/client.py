@@ -63,10 +63,44 @@ def records_target(log: str, **query: object) -> str:
     return f"/v1/logs/{log}/records" + (f"?{text}" if text else "")
 
 
-def append(connection: Connection, log: str, body: bytes, content_type: str | None = None) -> Response:
+def append(
+    connection: Connection, log: str, body: bytes, content_type: str | None = None, headers: dict[str, str] | None = None
+) -> Response:
     """POSTs `body` and gives the answer as it is."""
-    headers = {} if content_type is None else {"Content-Type": content_type}
-    return connection.request("POST", records_target(log), headers, body)
+    fields = {} if content_type is None else {"Content-Type": content_type}
+    return connection.request("POST", records_target(log), {**fields, **(headers or {})}, body)
+
+
+def producer(name: str, epoch: int, sequence: int) -> dict[str, str]:
+    """The headers of a request of a producer."""
+    return {"Producer-Id": name, "Producer-Epoch": str(epoch), "Producer-Seq": str(sequence)}
+
+
+def send_json(connection: Connection, method: str, target: str, value: object = None) -> Response:
+    """Sends a value as JSON; None sends no body."""
+    body = None if value is None else json.dumps(value).encode()
+    return connection.request(method, target, {} if body is None else {"Content-Type": "application/json"}, body)
+
+
+def check_log(response: Response, status: int = 200) -> dict:
+    """Checks that an answer shows a log, and gives it."""
+    assert response.status == status, (response.status, response.body[:500])
+    assert response.media_type == "application/json"
+    check_common_headers(response)
+    log = response.json()
+    assert set(log) == {
+        "log", "id", "first", "next", "durable", "records", "bytes", "created", "closed", "content_type", "retention",
+        "appends_per_second_max",
+    }  # fmt: skip
+    return log
+
+
+def check_replayed(repeat: Response, first: Response) -> None:
+    """Checks that an answer is the first one again, and says so."""
+    assert (repeat.status, repeat.body) == (first.status, first.body)
+    assert repeat.header("idempotent-replayed") == "true"
+    assert first.header("idempotent-replayed") is None
+    assert repeat.header("location") == first.header("location")
 
 
 def append_ok(connection: Connection, log: str, body: bytes, content_type: str | None = None) -> dict:
@@ -96,14 +130,15 @@ def check_common_headers(response: Response, caching: str = "no-store") -> None:
 
 
 def check_problem(
-    response: Response, status: int, code: str, retryable: bool = False, side_effects: str = "none", members: tuple = ()
+    response: Response, status: int, code: str, retryable: bool = False, side_effects: str = "none", **members: object
 ) -> dict:
-    """Checks that an answer is the problem with this status and code, and has `members` beside those of every problem."""
+    """Checks that an answer is the problem with this status and code, and with these further members and no others."""
     assert response.status == status, (response.status, response.headers, response.body[:500])
     assert response.media_type == "application/problem+json"
     check_common_headers(response)
     problem = response.json()
-    assert set(problem) == {"type", "title", "status", "code", "detail", "retryable", "side_effects", *members}
+    assert set(problem) == {"type", "title", "status", "code", "detail", "retryable", "side_effects", *members}, problem
+    assert {name: problem[name] for name in members} == members, problem
     assert problem["code"] == code, problem
     assert problem["type"] == f"https://appendlog.dev/problems/{code}"
     assert problem["status"] == status

@@ -10,7 +10,10 @@ from server import SMALL_SEGMENT_BYTES, Server, run, wait_until
 #: Record counts by name. Names in the order of their bytes are: -d .. in `sorted`.
 LOGS = {"alpha": 1, "alpha.1": 2, "alpha-2": 3, "Beta": 4, "beta": 5, "_u": 6, "-d": 7, "0": 8, "z" * 128: 9}
 RECORD = b"0123456789"
-LOG_KEYS = {"log", "id", "first", "next", "durable", "records", "bytes", "created"}
+LOG_KEYS = {
+    "log", "id", "first", "next", "durable", "records", "bytes", "created", "closed", "content_type", "retention",
+    "appends_per_second_max",
+}  # fmt: skip
 WAL_KEYS = {
     "durable_position", "next_position", "pending_records", "pending_bytes", "staged_bytes", "in_flight_bytes",
     "batches", "records", "bytes", "record_bytes", "batch_bytes_mean", "batch_records_mean", "batch_bytes_last",

@@ -173,7 +173,7 @@ func aLostIndexFileIsMadeAnew(fault: String) throws {
     let disk = try StoreOnDisk()
     try disk.append("there", [1])
     try disk.reopen(autoCreate: false)
-    #expect(try disk.attempt("missing", [1]) == .logNotFound)
+    #expect(try disk.attempt("missing", [1]) == .refused(AppendRefusal(cause: .logNotFound, after: .zero)))
     #expect(try disk.append("there", [2]).first.rawValue == 1)
 }
 

@@ -115,7 +115,7 @@ final class Simulation {
             try history.staged(ticket, log: log, records)
             return true
         case .busy, .noSegment, .poisoned: return false
-        case .logNotFound, .pendingLimit: throw Failure(description: "an append was refused: \(outcome)")
+        case .repeated, .refused, .pendingLimit: throw Failure(description: "an append was refused: \(outcome)")
         }
     }
 

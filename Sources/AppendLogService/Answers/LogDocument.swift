@@ -21,6 +21,9 @@ extension JSONWriter {
         number(log.bytes)
         literal(#","created":"#)
         time(log.created)
+        literal(#","closed":"#)
+        boolean(log.isClosed)
+        settings(log.settings)
         literal("}")
     }
 

@@ -20,7 +20,7 @@ final class LongPoll {
 
 /// All who follow logs: live tails and long polls.
 ///
-/// After commits there are *rounds*, at most every 10 ms, and with pauses as long as the rounds before: in a round each followed
+/// After commits there are *rounds*, at most every 10 ms, and with pauses half as long as the rounds before: in a round each followed
 /// log is looked at, its new events are encoded once, and those who wait are woken. The front end then lets the woken streams
 /// send, some in each turn of the loop.
 final class LiveTails {
@@ -82,7 +82,7 @@ final class LiveTails {
                     || now >= roundStart + ServiceLimits.liveRoundMicrosecondsMax
             else { return }
             isInRound = false
-            nextRound = max(roundStart + ServiceLimits.liveRoundMicroseconds, 2 * now - roundStart)
+            nextRound = max(roundStart + ServiceLimits.liveRoundMicroseconds, now + (now - roundStart) / 2)
         }
         guard hasNews, now >= nextRound else { return }
         var hasMore = false

@@ -9,6 +9,12 @@ enum Route: Equatable {
     case record(log: Range<Int>, offset: Range<Int>)
     /// `/v1/logs/{log}`
     case log(Range<Int>)
+    /// `/v1/logs/{log}/trim`
+    case trim(log: Range<Int>)
+    /// `/v1/logs/{log}/close`
+    case close(log: Range<Int>)
+    /// `/v1/batch`
+    case batch
     /// `/v1/logs`
     case logs
     /// `/v1/stats`
@@ -21,9 +27,30 @@ enum Route: Equatable {
     case contract
     case unknown
 
+    /// The part of the target that names a log; nil where there is none.
+    var log: Range<Int>? {
+        switch self {
+        case .records(let log), .record(let log, _), .log(let log), .trim(let log), .close(let log): log
+        case .logs, .batch, .stats, .health, .readiness, .contract, .unknown: nil
+        }
+    }
+
+    /// Whether GET and HEAD are taken.
+    var isRead: Bool {
+        switch self {
+        case .records, .record, .log, .logs, .stats, .health, .readiness, .contract: true
+        case .trim, .close, .batch, .unknown: false
+        }
+    }
+
     /// The methods of the route, as `Allow` lists them (RFC 9110, 10.2.1).
     var allow: StaticString {
-        if case .records = self { "GET, HEAD, POST" } else { "GET, HEAD" }
+        switch self {
+        case .records: "GET, HEAD, POST"
+        case .log: "GET, HEAD, PUT, PATCH, DELETE"
+        case .trim, .close, .batch: "POST"
+        case .record, .logs, .stats, .health, .readiness, .contract, .unknown: "GET, HEAD"
+        }
     }
 }
 
@@ -50,6 +77,7 @@ enum Router {
             return unsafe routeBelowLogs(target, path.lowerBound + logsPrefix.utf8CodeUnitCount..<path.upperBound)
         }
         if unsafe equal(target, path, "/v1/logs") { return .logs }
+        if unsafe equal(target, path, "/v1/batch") { return .batch }
         if unsafe equal(target, path, "/v1/stats") { return .stats }
         if unsafe equal(target, path, "/healthz") { return .health }
         if unsafe equal(target, path, "/readyz") { return .readiness }
@@ -64,6 +92,8 @@ enum Router {
         let log = path.lowerBound..<nameEnd
         let rest = nameEnd..<path.upperBound
         if unsafe equal(target, rest, "/records") { return .records(log: log) }
+        if unsafe equal(target, rest, "/trim") { return .trim(log: log) }
+        if unsafe equal(target, rest, "/close") { return .close(log: log) }
         let recordPrefix: StaticString = "/records/"
         guard unsafe hasPrefix(target, rest, recordPrefix) else { return .unknown }
         let offset = nameEnd + recordPrefix.utf8CodeUnitCount..<path.upperBound

@@ -171,6 +171,13 @@ extension HTTPFrontEnd {
 
     private func askAgain(_ exchange: Exchange) -> Bool {
         if exchange.isLost { return false }
+        if exchange.stream != nil { return settle(exchange, .streaming) }
+        if exchange.wantsSuspension && exchange.answer == nil {
+            exchange.wantsSuspension = false
+            if isStopping { return false }
+            suspend(exchange, as: .suspended)
+            return true
+        }
         return exchange.answer != nil ? queueAnswer(of: exchange) : settle(exchange, handler.poll(exchange))
     }
 
@@ -181,8 +188,8 @@ extension HTTPFrontEnd {
             return queueAnswer(of: exchange)
         case .streaming:
             precondition(exchange.stream != nil, "an exchange that streams has a stream")
-            // A stopped front end has no later round.
-            if isStopping { return false }
+            // A stopped front end has no later round, and nobody resumes for a stream that has ended already.
+            if isStopping || exchange.stream?.hasEnded == true { return false }
             suspend(exchange, as: .streaming)
             return true
         case .wait, .suspend:
@@ -194,7 +201,11 @@ extension HTTPFrontEnd {
             // A stopped front end has no later round: the connection ends, the exchange is abandoned.
             if isStopping { return false }
             if case .suspend = step {
-                suspend(exchange, as: .suspended)
+                // In the next round. libmicrohttpd 0.9.75 reads from a connection that is resumed as it did when the handler
+                // suspended it, and if that was its first final call it was reading: it would find the end of a client that
+                // has only ended its own side, and close instead of answering.
+                exchange.wantsSuspension = true
+                hasProgressed = true
             } else if now >= exchange.waitingSince + HTTPLimits.retryMicrosecondsMax {
                 suspend(exchange, as: .suspendedItself)
             }

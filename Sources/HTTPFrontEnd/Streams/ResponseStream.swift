@@ -84,6 +84,9 @@ open class StreamSource {
         text = head.text
     }
 
+    /// The source has been told that it is over.
+    var hasEnded: Bool { phase == .ended }
+
     /// Has the source asked, in this run of the front end or the next.
     public func wake() {
         guard phase == .open, !isBlocked, !isWoken else { return }

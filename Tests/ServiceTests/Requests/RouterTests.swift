@@ -27,6 +27,12 @@ import Testing
         Row(target: "/v1/logs/a", route: "log", parts: ["a"]),
         Row(target: "/v1/logs/a?b/c", route: "log", parts: ["a"], query: "b/c"),
         Row(target: "/v1/logs/", route: "log", parts: [""]),
+        Row(target: "/v1/logs/a/trim", route: "trim", parts: ["a"]),
+        Row(target: "/v1/logs/a/close?x", route: "close", parts: ["a"], query: "x"),
+        Row(target: "/v1/logs/a/trim/", route: "unknown"),
+        Row(target: "/v1/logs/a/closed", route: "unknown"),
+        Row(target: "/v1/batch", route: "batch"),
+        Row(target: "/v1/batches", route: "unknown"),
         Row(target: "/v1/logs", route: "logs"),
         Row(target: "/v1/logs?prefix=a", route: "logs", query: "prefix=a"),
         Row(target: "/v1/stats", route: "stats"),
@@ -83,12 +89,18 @@ import Testing
         }
     }
 
-    @Test func anAppendIsTheOnlyThingThatIsPosted() {
+    @Test func everyRouteSaysWhatItTakes() {
         #expect("\(Route.records(log: 0..<1).allow)" == "GET, HEAD, POST")
+        #expect("\(Route.log(0..<1).allow)" == "GET, HEAD, PUT, PATCH, DELETE")
+        for route in [Route.trim(log: 0..<1), .close(log: 0..<1), .batch] {
+            #expect("\(route.allow)" == "POST")
+            #expect(!route.isRead)
+        }
         for route in [
-            Route.record(log: 0..<1, offset: 2..<3), .log(0..<1), .logs, .stats, .health, .readiness, .contract,
+            Route.record(log: 0..<1, offset: 2..<3), .logs, .stats, .health, .readiness, .contract,
         ] {
             #expect("\(route.allow)" == "GET, HEAD")
+            #expect(route.isRead)
         }
     }
 
@@ -97,6 +109,9 @@ import Testing
         case .records(let log): ("records", [log])
         case .record(let log, let offset): ("record", [log, offset])
         case .log(let log): ("log", [log])
+        case .trim(let log): ("trim", [log])
+        case .close(let log): ("close", [log])
+        case .batch: ("batch", [])
         case .logs: ("logs", [])
         case .stats: ("stats", [])
         case .health: ("health", [])

@@ -1,0 +1,127 @@
+import HTTPFrontEnd
+import LogFormat
+import LogStore
+import WriteAheadLog
+
+// Appends to several logs, all or nothing: one group of frames in one batch of the write-ahead log.
+extension Service {
+    /// `POST /v1/batch`
+    func appendBatch(_ exchange: Exchange) -> Step {
+        if let problem = appendRefusal { return answer(exchange, problem) }
+        if hasBusyAppends { return .wait }
+        do throws(InvalidBody) {
+            let document = try batchDocument(of: exchange)
+            if let problem = batchRefusal(exchange, document) { return answer(exchange, problem) }
+            return try stage(exchange, document)
+        } catch {
+            return answer(exchange, .invalidBody(error))
+        }
+    }
+
+    /// The body, parsed once however often the batch finds no room.
+    private func batchDocument(of exchange: Exchange) throws(InvalidBody) -> BatchDocument {
+        if let parsed = exchange.attachment as? BatchDocument { return parsed }
+        let document = unsafe try jsonParser.parse(exchange.body) { value throws(InvalidBody) in
+            try BatchDocument(value)
+        }
+        exchange.attachment = document
+        return document
+    }
+
+    /// What is wrong with the headers, the sizes or the rate.
+    private func batchRefusal(_ exchange: Exchange, _ document: BatchDocument) -> Problem? {
+        let allowed: NotedHeaders = .idempotencyKey
+        guard exchange.notedHeaders.isSubset(of: allowed), exchange.repeatedHeaders.isEmpty else {
+            return .invalidAppendHeaders(
+                InvalidAppendHeaders(
+                    detail: "A batch takes one Idempotency-Key; conditions stand in its body, and it has no producer."))
+        }
+        guard exchange.tag1 == 0 else { return nil }
+        exchange.tag1 = 1
+        let now = clock.monotonicMicroseconds
+        for (index, append) in document.appends.enumerated() {
+            guard let limit = unsafe append.name.withUnsafeBytes({ unsafe store.rateLimit(of: $0) }) else { continue }
+            if !rates.take(1, of: limit.log, perSecond: limit.perSecond, nowMicroseconds: now) {
+                return .rateLimited.ofAppend(index)
+            }
+        }
+        return nil
+    }
+
+    private func stage(_ exchange: Exchange, _ document: BatchDocument) throws(InvalidBody) -> Step {
+        var identity = RequestIdentity.none
+        do throws(InvalidAppendHeaders) {
+            if case .key(let key) = try AppendHeaders(exchange).identity {
+                identity = unsafe .key(key, fingerprint: BodyFingerprint(exchange.body))
+            }
+        } catch {
+            return answer(exchange, .invalidAppendHeaders(error))
+        }
+        return unsafe document.framed.withUnsafeBytes { framed in
+            var group: [GroupAppend] = []
+            group.reserveCapacity(document.appends.count)
+            var recordCount = 0
+            for (index, append) in document.appends.enumerated() {
+                do throws(RecordBody.Refusal) {
+                    let body = unsafe try RecordBody(
+                        UnsafeRawBufferPointer(rebasing: framed[append.records]), encoding: .framed,
+                        recordBytesMax: limits.recordBytesMax, recordCountMax: limits.recordCountMax - recordCount)
+                    recordCount += body.recordCount
+                    group.append(GroupAppend(name: append.name, body: body, condition: append.condition))
+                } catch {
+                    return answer(exchange, problem(of: error).ofAppend(index))
+                }
+            }
+            return staged(exchange, document, store.append(group: group, identity: identity))
+        }
+    }
+
+    /// Goes on with what the store said to a batch.
+    private func staged(_ exchange: Exchange, _ document: BatchDocument, _ outcome: StoreGroupAppend) -> Step {
+        switch outcome {
+        case .staged(let tickets):
+            exchange.releaseBody()
+            return answer(exchange, after: lastBatch(tickets), .batch(tickets, document, isRepeat: false))
+        case .repeated(let tickets):
+            return answer(exchange, after: lastBatch(tickets), .batch(tickets, document, isRepeat: true))
+        case .refused(let refusal, let index):
+            return answer(
+                exchange, after: refusal.after, .problem(problem(of: refusal.cause).ofAppend(index)))
+        case .tooLarge:
+            return answer(exchange, .batchTooLarge(bytesMax: store.configuration.wal.batchBytesMax))
+        case .busy:
+            hasBusyAppends = true
+            return .wait
+        case .pendingLimit: return answer(exchange, .overloadedByPending)
+        case .noSegment(let error):
+            noteFullDisk(error)
+            return answer(exchange, .diskFull)
+        case .poisoned: return answer(exchange, .logPoisoned)
+        }
+    }
+
+    /// All lie in one batch.
+    private func lastBatch(_ tickets: [AppendTicket]) -> BatchNumber {
+        tickets.last?.batch ?? .zero
+    }
+
+    /// Answers a batch that is durable.
+    func acknowledge(
+        _ exchange: Exchange, _ tickets: [AppendTicket], _ document: BatchDocument, isRepeat: Bool
+    ) -> Step {
+        json.removeAll()
+        json.literal(#"{"appends":["#)
+        for (index, ticket) in tickets.enumerated() {
+            if index > 0 { json.literal(",") }
+            unsafe document.appends[index].name.withUnsafeBytes { name in
+                unsafe json.appended(StagedAppend(ticket), log: name)
+            }
+        }
+        json.literal("]}\n")
+        var response = HTTPResponse(status: 201, copying: json.bytes)
+        response.addCommonHeaders(contentType: MediaType.json)
+        if isRepeat { response.addHeader("Idempotent-Replayed", "true") }
+        exchange.respond(response)
+        return .answered
+    }
+}
