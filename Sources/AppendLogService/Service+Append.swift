@@ -188,7 +188,7 @@ extension Service {
         case .keyReused: .keyReused
         case .keysFull(let seconds): .keysFull(retryAfterSeconds: seconds)
         case .producersFull: .producersFull
-        case .beyondTail(let next): .trimBeyondTail(next: next)
+        case .trimBeyondTail(let next): .trimBeyondTail(next: next)
         }
     }
 
