@@ -19,7 +19,7 @@ extension Service {
     /// `PATCH /v1/logs/{log}`
     func configureLog(_ exchange: Exchange, _ slot: LogSlot) -> Step {
         changeLog(exchange) { () throws(InvalidBody) in
-            let current = store.summary(slot).settings
+            let current = store.sequencedSettings(slot)
             let settings = try parsedBody(exchange, emptyAs: current) { value throws(InvalidBody) in
                 var settings = current
                 try settings.merge(value)

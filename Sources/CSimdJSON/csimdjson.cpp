@@ -58,7 +58,15 @@ bool csimdjson_string(csimdjson_value value, const char **start, size_t *byte_co
     return true;
 }
 
-bool csimdjson_unsigned(csimdjson_value value, uint64_t *number) { return !element(value).get_uint64().get(*number); }
+bool csimdjson_unsigned(csimdjson_value value, uint64_t *number) {
+    if (!element(value).get_uint64().get(*number)) return true;
+    // A number with a point or an exponent is a double; up to 2^53 it is exactly what was written.
+    double real;
+    if (element(value).type() != dom::element_type::DOUBLE || element(value).get_double().get(real)) return false;
+    if (!(real >= 0 && real <= 9007199254740992.0) || real != static_cast<double>(static_cast<uint64_t>(real))) return false;
+    *number = static_cast<uint64_t>(real);
+    return true;
+}
 
 csimdjson_walk csimdjson_begin(csimdjson_value value) {
     dom::array array;

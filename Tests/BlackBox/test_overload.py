@@ -53,9 +53,9 @@ def test_413_a_batch_that_fits_no_batch_of_the_write_ahead_log(start_server, log
     """Many small appends to new logs: their frames take more than their JSON."""
     flags = ("--batch-bytes-max", "65536", "--request-body-bytes-max", "60000", "--records-per-request-max", "500")
     with start_server(*flags).connect() as connection:
-        appends = [{"log": f"{log}-{number}", "records": ["x"]} for number in range(500)]
+        appends = [{"log": f"{log}-{number}".ljust(60, "n"), "records": ["x"]} for number in range(480)]
         check_row(send_json(connection, "POST", "/v1/batch", {"appends": appends}), "batch_too_large")
-        assert get(connection, f"/v1/logs/{log}-0").status == 404
+        assert get(connection, f"/v1/logs/{appends[0]['log']}").status == 404
         assert send_json(connection, "POST", "/v1/batch", {"appends": appends[:200]}).status == 201
 
 

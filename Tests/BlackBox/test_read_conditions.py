@@ -246,7 +246,7 @@ def test_a_log_of_another_id_is_not_the_one_wanted(connection, log):
     append_ok(connection, log, b"a")
     identity = log_id(connection, log)
     assert get(connection, records_target(log, log_id=identity)).status == 200
-    problem = check_problem(get(connection, records_target(log, log_id=identity + 1)), 410, "log_replaced", id=identity)
+    problem = check_problem(get(connection, records_target(log, log_id=identity + 1)), 404, "log_replaced", id=identity)
     assert problem["id"] == identity
     check_problem(get(connection, records_target("never-made", log_id=identity)), 404, "log_not_found")
 

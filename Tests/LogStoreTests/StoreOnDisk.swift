@@ -129,8 +129,8 @@ final class StoreOnDisk {
                 return sink.records
             case .waiting: settle { read.fetch == .none }
             case .paused: continue
+            case .gone: throw DeletedLog()
             case .trimmed(let first): throw TrimmedRead(first: first)
-            case .gone: throw LogGone()
             case .damaged(let position): throw DamagedRead(position: position)
             case .lost(let next): throw LostRead(next: next)
             case .failed(let error): throw error
@@ -139,10 +139,11 @@ final class StoreOnDisk {
     }
 }
 
+struct DeletedLog: Error {}
+
 struct Refused: Error { let outcome: StoreAppend }
 struct DamagedRead: Error, Equatable { let position: Position }
 struct LostRead: Error, Equatable { let next: RecordOffset }
-struct LogGone: Error {}
 struct TrimmedRead: Error, Equatable { let first: RecordOffset }
 
 final class CollectingSink: RecordSink {

@@ -149,6 +149,7 @@ extension Simulation {
                 guard isDamaged else { throw Failure(description: "log \(log): a read finds damage at \(position)") }
                 tally[.damagedReads] += 1
                 return nil
+            case .gone: throw Failure(description: "log \(log): a read finds it deleted")
             case .lost(let next):
                 throw Failure(description: "log \(log): a read finds records lost up to \(next)")
             case .failed(let error):

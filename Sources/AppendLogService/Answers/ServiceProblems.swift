@@ -124,7 +124,7 @@ extension Problem {
     /// The URL is of another log, whose name this one has now.
     static func logReplaced(id: LogID) -> Problem {
         var problem = Problem(
-            status: 410, code: "log_replaced", title: "Log replaced",
+            status: 404, code: "log_replaced", title: "Log replaced",
             detail: "The log of this name does not have the id that log_id says: it is another one, with the id \(id).")
         problem.members = [("id", id.rawValue)]
         return problem

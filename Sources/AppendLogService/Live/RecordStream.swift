@@ -44,7 +44,7 @@ final class RecordStream: StreamSource {
                 // The sink is never the one to end a read, unless its piece is full.
                 if !sink.isFull { last = .end }
                 if let piece = takePiece() { return .piece(piece) }
-            case .damaged, .failed, .gone, .lost, .trimmed:
+            case .damaged, .failed, .lost, .trimmed, .gone:
                 // What comes behind cannot be told from what is missing: the answer is not whole.
                 failed()
                 last = .abort

@@ -12,7 +12,7 @@ extension Service {
         let first = sink.first ?? reading.read.next
         let next = sink.first == nil ? first : sink.next
         let tag = entityTag(of: reading.logID, "\(first)-\(next).\(form.tagLetter)")
-        var response = matchedOr200(exchange, tag, sink.output.bytes, form.mediaType)
+        var response = matchedOr200(exchange, tag, sink.output.bytes, "\(form.mediaType)")
         response.addHeader("Vary", "Accept")
         response.addHeader("Cache-Control", text: Self.caching(query, sink, tail: summary.next))
         response.addHeader("First-Offset", first.rawValue)
@@ -27,7 +27,9 @@ extension Service {
     func respond(_ exchange: Exchange, _ reading: RecordReading, _ sink: SingleRecordSink, _ offset: RecordOffset) {
         guard let timestamp = sink.timestamp else { return exchange.respond(.recordNotFound) }
         let tag = entityTag(of: reading.logID, "\(offset).b")
-        var response = matchedOr200(exchange, tag, sink.bytes, MediaType.bytes)
+        let configured = store.summary(reading.read.log).settings.contentType
+        let type = configured.map { String(decoding: $0, as: UTF8.self) } ?? "\(MediaType.bytes)"
+        var response = matchedOr200(exchange, tag, sink.bytes, type)
         response.addHeader("Cache-Control", "private, no-cache")
         response.addHeader("Content-Security-Policy", "sandbox")
         response.addHeader("Content-Disposition", "attachment")
@@ -41,11 +43,11 @@ extension Service {
     /// 304 to a client that has the bytes already, else 200 with them; with the header lines that both have. Like an answer to
     /// HEAD a 304 leaves without its body, and has the length of it (RFC 9110, 8.6): without one libmicrohttpd would say 0.
     private func matchedOr200(
-        _ exchange: Exchange, _ tag: EntityTag, _ body: [UInt8], _ type: StaticString
+        _ exchange: Exchange, _ tag: EntityTag, _ body: [UInt8], _ type: String
     ) -> HTTPResponse {
         let isKnown = tag.isNamed(byIfNoneMatch: exchange.combinedHeader("if-none-match"))
         var response = HTTPResponse(status: isKnown ? 304 : 200, copying: body)
-        response.addHeader("Content-Type", type)
+        response.addHeader("Content-Type", text: type)
         response.addHeader("X-Content-Type-Options", "nosniff")
         response.addHeader("ETag", text: tag.text)
         return response

@@ -42,7 +42,7 @@ bool csimdjson_is_object(csimdjson_value value);
 bool csimdjson_is_array(csimdjson_value value);
 /// True for a string: its bytes, unescaped, not terminated.
 bool csimdjson_string(csimdjson_value value, const char **start, size_t *byte_count);
-/// True for an integer from 0 to 2^64 - 1 that was written as one.
+/// True for an integer from 0 to 2^64 - 1; above 2^53 it must be written without point and exponent.
 bool csimdjson_unsigned(csimdjson_value value, uint64_t *number);
 
 /// Begins a walk over an array or an object; an empty one over anything else.

@@ -41,11 +41,6 @@ public struct FieldWriter: Sendable {
 
     public init() {}
 
-    /// Bytes of a field with a value of so many.
-    public static func bytes(ofValue valueBytes: Int) -> Int {
-        FieldLayout.byteCount(valueBytes: valueBytes)
-    }
-
     /// Whether a field with a value of `valueBytes` can still be added.
     public func fits(valueBytes: Int) -> Bool {
         FieldLayout.byteCount(valueBytes: valueBytes) <= FrameHeader.fieldsBytesMax - bytes.count

@@ -22,7 +22,9 @@ extension LogStore {
     public func configure(_ slot: LogSlot, _ settings: LogSettings) -> StoreChange {
         let state = table[slot]
         if let refusal = goneRefusal(slot) { return .refused(refusal) }
-        if (state.settingsSequenced?.settings ?? LogSettings()) == settings { return .unchanged(after: state.lastBatch) }
+        if (state.settingsSequenced?.settings ?? LogSettings()) == settings {
+            return .unchanged(after: state.lastBatch)
+        }
         var fields = FieldWriter()
         settings.write(to: &fields)
         return staging(.configure, fields) { timestamp in

@@ -23,8 +23,11 @@ extension LogStore {
                 log: slot, from: RecordOffset(rawValue: tail.rawValue - min(count, kept)), tail: tail, followsTrim: true
             )
         case .time(let time):
-            let from = max(first, offset(in: slot, before: time))
-            return RangeRead(log: slot, from: from, tail: tail, since: time, followsTrim: true)
+            let search = TimeSearch(from: first, to: tail)
+            let read = RangeRead(
+                log: slot, from: search?.probe ?? tail, tail: tail, since: time, followsTrim: true)
+            read.timeSearch = search
+            return read
         }
     }
 
@@ -50,7 +53,11 @@ extension LogStore {
             case .needs(let position, let bytes): return fetchData(read, at: position, bytes: bytes)
             case .damaged(let position): return .damaged(position: position)
             // What lies before the lost ones is given first.
-            case .lost(let next): return read.hasGiven ? .finished : .lost(next: next)
+            case .lost(let next):
+                if read.hasGiven { return .finished }
+                guard read.since > .zero else { return .lost(next: next) }
+                // A time means the first record that there is.
+                if read.timeSearch == nil { read.restart(at: next) } else { read.search { $0.noteLost() } }
             }
         }
         return .finished
@@ -62,7 +69,8 @@ extension LogStore {
         guard read.next < first else { return nil }
         if read.hasGiven { return .finished }
         guard read.followsTrim else { return .trimmed(first: first) }
-        read.restart(at: min(first, read.tail))
+        let kept = min(first, read.tail)
+        if read.timeSearch == nil { read.restart(at: kept) } else { read.search { $0.noteTrim(kept) } }
         return nil
     }
 

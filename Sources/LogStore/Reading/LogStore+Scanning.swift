@@ -63,6 +63,10 @@ extension LogStore {
             }
             // The frame's checksum is checked at every read.
             guard let frame = unsafe try? FrameView(checking: bytes) else { return .damaged(position) }
+            if read.timeSearch != nil {
+                read.search { $0.note(first: header.firstOffset, end: end, isOlder: header.timestamp < read.since) }
+                return .goOn
+            }
             switch deliver(frame, read, sink) {
             case .all: break
             case .refused: return .enough

@@ -66,6 +66,8 @@ public final class RangeRead {
     let since: Timestamp
     /// A record that is gone is passed over: the read began at no certain offset.
     let followsTrim: Bool
+    /// The search for the first record of that time, until it has ended.
+    var timeSearch: TimeSearch?
     /// The sink took a record.
     var hasGiven = false
     /// What the step may still cost, in bytes.
