@@ -64,7 +64,8 @@ def documented(workspace) -> Server:
 def run_schemathesis(server: Server, contract: Path, *more: str) -> subprocess.CompletedProcess:
     """One run with a fixed seed and a bounded number of requests, without a database of earlier failures."""
     program = Path(sys.executable).parent / "schemathesis"
-    command = [str(program), "run", str(contract), "--url", f"http://127.0.0.1:{server.port}", "--checks", CHECKS]
+    configuration = Path(__file__).parent / "schemathesis.toml"
+    command = [str(program), "--config-file", str(configuration), "run", str(contract), "--url", f"http://127.0.0.1:{server.port}", "--checks", CHECKS]
     command += ["--seed", SEED, "--max-examples", EXAMPLES, "--generation-database", "none", "--continue-on-failure", "--no-color"]
     command += ["--request-timeout", "20", "--suppress-health-check", "all", "--warnings", "off", *more]
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(Path(__file__).parent)}
