@@ -174,14 +174,14 @@ def test_a_new_log_of_the_old_name_knows_neither_producers_nor_keys(connection, 
 
 
 def test_answers_are_remembered_across_restarts_and_turned_segments(start_server, log):
-    server = start_server("--segment-bytes", "1048576")
+    server = start_server()
     with server.connect() as connection:
         numbered = [send(connection, log, b"%d" % number, "p", 2, number) for number in range(70)]
         keyed = append(connection, log, b"keyed", headers=key("k"))
     for round_number in range(3):
         with server.connect() as connection:
-            for _ in range(12):
-                append_ok(connection, "filler", b"f" * 200_000)
+            for _ in range(6):
+                append_ok(connection, "filler", b"f" * 1_000_000)
             for number in (6, 30, 69):
                 check_replayed(send(connection, log, b"%d" % number, "p", 2, number), numbered[number])
             check_problem(send(connection, log, b"5", "p", 2, 5), 409, "duplicate_forgotten")
@@ -191,7 +191,7 @@ def test_answers_are_remembered_across_restarts_and_turned_segments(start_server
             check_problem(append(connection, log, b"x", headers=key("k")), 422, "key_reused")
             assert len(read_all(connection, log)) == 71
         server.kill() if round_number == 0 else server.stop()
-        server = start_server("--segment-bytes", "1048576")
+        server = start_server()
 
 
 # Crashes

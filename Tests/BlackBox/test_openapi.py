@@ -51,7 +51,7 @@ SUCCESSES = {
 
 @pytest.fixture(scope="module")
 def documented(workspace) -> Server:
-    """A server with the log `orders` that the contract's examples name."""
+    """A server with the log `orders` that the contract's examples name and may delete."""
     server = Server(workspace / "openapi").start()
     with server.connect() as connection:
         append_ok(connection, "orders", framed([b"one", b"\xff\x00", b"three"]), FRAMED)
@@ -64,7 +64,8 @@ def documented(workspace) -> Server:
 def run_schemathesis(server: Server, contract: Path, *more: str) -> subprocess.CompletedProcess:
     """One run with a fixed seed and a bounded number of requests, without a database of earlier failures."""
     program = Path(sys.executable).parent / "schemathesis"
-    command = [str(program), "run", str(contract), "--url", f"http://127.0.0.1:{server.port}", "--checks", CHECKS]
+    configuration = Path(__file__).parent / "schemathesis.toml"
+    command = [str(program), "--config-file", str(configuration), "run", str(contract), "--url", f"http://127.0.0.1:{server.port}", "--checks", CHECKS]
     command += ["--seed", SEED, "--max-examples", EXAMPLES, "--generation-database", "none", "--continue-on-failure", "--no-color"]
     command += ["--request-timeout", "20", "--suppress-health-check", "all", "--warnings", "off", *more]
     environment = {**os.environ, "SCHEMATHESIS_HOOKS": "schemathesis_hooks", "PYTHONPATH": str(Path(__file__).parent)}
@@ -81,7 +82,7 @@ def test_schemathesis_finds_no_disagreement(documented):
     cases = re.search(r"(\d+) generated", ended.stdout)
     assert cases and int(cases.group(1)) > 20 * len(OPERATIONS)
     with documented.connect() as connection:
-        assert stats(connection)["totals"]["records"] > 100, "hardly any append succeeded"
+        assert stats(connection)["wal"]["records"] > 100, "hardly any append succeeded"
 
 
 @pytest.mark.parametrize("break_it, complaint", [
@@ -101,10 +102,10 @@ def test_schemathesis_would_find_a_disagreement(documented, workspace, break_it,
 @pytest.mark.parametrize("path, method", OPERATIONS, ids=[f"{method} {path}" for path, method in OPERATIONS])
 def test_every_listed_operation_answers_its_success(documented, path, method):
     status, body = SUCCESSES.get((path, method), (200, None))
-    # Operations that change a log have one of their own.
-    log = "orders" if (path, method) not in SUCCESSES else re.sub("[^a-z]", "", f"success{method}{path}")
+    # Schemathesis has deleted, trimmed and closed what it found.
+    log = re.sub("[^a-z]", "", f"success{method}{path}")
     with documented.connect() as connection:
-        if log != "orders" and method != "put":
+        if method != "put":
             append_ok(connection, log, b"there")
         response = connection.request(method.upper(), path.format(log=log, offset=0), {}, body)
     assert response.status == status, response
@@ -136,7 +137,8 @@ def test_each_line_of_a_page_is_as_described(documented):
     schema = {"$ref": "#/components/schemas/RecordLine", "components": DOCUMENT["components"]}
     validator = jsonschema_rs.validator_for(schema)
     with documented.connect() as connection:
-        lines = get(connection, records_target("orders")).body.splitlines()
+        append_ok(connection, "lines", framed([b"one", b"\xff\x00", b"three"]), FRAMED)
+        lines = get(connection, records_target("lines")).body.splitlines()
     assert len(lines) >= 3
     for line in lines:
         validator.validate(yaml.safe_load(line))

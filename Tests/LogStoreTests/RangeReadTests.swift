@@ -46,6 +46,7 @@ import Testing
             case .finished: return (sink.offsets, read.next.rawValue, steps)
             case .waiting: disk.settle { read.fetch == .none }
             case .paused: continue
+            case .gone: throw DeletedLog()
             case .trimmed(let first): throw TrimmedRead(first: first)
             case .lost(let next): throw LostRead(next: next)
             case .damaged(let position): throw DamagedRead(position: position)

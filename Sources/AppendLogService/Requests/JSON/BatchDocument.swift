@@ -60,6 +60,9 @@ final class BatchDocument {
     private func condition(_ members: JSONMembers) throws(InvalidBody) -> AppendCondition {
         let next = unsafe try members.string("if_match")
         let absent = unsafe try members.string("if_none_match")
+        guard !members.isNull("if_match"), !members.isNull("if_none_match") else {
+            throw InvalidBody("'if_match' and 'if_none_match' of an append are strings or not there.")
+        }
         guard unsafe next == nil || absent == nil else {
             throw InvalidBody("An append has 'if_match' or 'if_none_match', not both.")
         }

@@ -41,6 +41,7 @@ import Testing
             (#"{"appends":[{"log":"a","records":[{"text":"x"}]}]}"#, 0, "'text'"),
             (#"{"appends":[{"log":"a","records":["x"],"if_match":"x"}]}"#, 0, "'if_match'"),
             (#"{"appends":[{"log":"a","records":["x"],"if_match":1}]}"#, 0, "'if_match'"),
+            (#"{"appends":[{"log":"a","records":["x"],"if_none_match":null}]}"#, 0, "'if_none_match'"),
             (#"{"appends":[{"log":"a","records":["x"],"if_none_match":"1"}]}"#, 0, "'if_none_match'"),
             (#"{"appends":[{"log":"a","records":["x"],"if_match":"1","if_none_match":"*"}]}"#, 0, "not both"),
             (#"{"appends":[{"log":"a","records":["x"],"producer":"1"}]}"#, 0, "'producer'"),
