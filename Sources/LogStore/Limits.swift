@@ -18,16 +18,16 @@ public enum LogStoreLimits {
     public static let pendingBytesDefault = 64 << 20
     /// Answers that a producer's repeats can get again: as many requests as a client may have under way, and more.
     public static let producerAnswersKept = 64
-    /// Producers of all logs: with the most answers each, about 100 MiB.
-    public static let producersMax = 32_768
+    /// Producers of all logs unless configured: with the most answers each, about 100 MiB.
+    public static let producersDefault = 32_768
     /// A producer that has not appended for so long is forgotten: seven days.
     public static let producerIdleMicroseconds: UInt64 = 7 * 86_400 * 1_000_000
     /// Bytes of the longest idempotency key.
     public static let keyLengthBytesMax = 128
     /// Seconds for which an idempotency key is kept unless configured: a day.
     public static let keyWindowSecondsDefault = 86_400
-    /// Idempotency keys of all logs: beyond it new ones are refused.
-    public static let keysMax = 1_000_000
+    /// Idempotency keys of all logs unless configured: about 200 MiB.
+    public static let keysDefault = 1_000_000
     /// Memory of all idempotency keys: beyond it new ones are refused.
     public static let keyBytesMax = 256 << 20
     /// Memory of a key beside its bytes, in two tables, about.

@@ -21,9 +21,13 @@ extension LogStore {
         to name: UnsafeRawBufferPointer, _ body: RecordBody, _ options: AppendOptions
     ) -> StoreAppend {
         let known = unsafe table.slot(named: name)
+        if known == nil, let refusal = unsafe missingRefusal(of: name) { return .refused(refusal) }
         switch verdict(on: options.identity, known) {
         case .repeated(let answer): return .repeated(answer.ticket)
-        case .refused(let refusal): return .refused(refusal)
+        case .refused(let refusal):
+            // Where there is no log, its deletion may be what the refusal rests on.
+            guard known == nil else { return .refused(refusal) }
+            return .refused(AppendRefusal(cause: refusal.cause, after: unsafe lastBatch(of: name)))
         case .new: break
         }
         if let refusal = unsafe refusal(of: name, known, options.condition, next: nil) { return .refused(refusal) }
@@ -61,6 +65,12 @@ extension LogStore {
         }
     }
 
+    /// Why a log that is not there is not made; nil if it is.
+    private func missingRefusal(of name: UnsafeRawBufferPointer) -> AppendRefusal? {
+        if configuration.autoCreate { return nil }
+        return AppendRefusal(cause: .logNotFound, after: unsafe lastBatch(of: name))
+    }
+
     private func closedRefusal(_ slot: LogSlot) -> AppendRefusal? {
         guard table[slot].isClosedSequenced else { return nil }
         return AppendRefusal(cause: .logClosed(next: table[slot].sequencedNext), after: table[slot].lastBatch)
@@ -71,9 +81,7 @@ extension LogStore {
     func refusal(
         of name: UnsafeRawBufferPointer, _ slot: LogSlot?, _ condition: AppendCondition, next: RecordOffset?
     ) -> AppendRefusal? {
-        if slot == nil && !configuration.autoCreate {
-            return AppendRefusal(cause: .logNotFound, after: unsafe lastBatch(of: name))
-        }
+        if slot == nil, let refusal = unsafe missingRefusal(of: name) { return refusal }
         if let slot, let refusal = closedRefusal(slot) { return refusal }
         let next = next ?? slot.map { table[$0].sequencedNext } ?? .zero
         let id = slot.map { table[$0].id }
@@ -131,7 +139,9 @@ extension LogStore {
         switch identity {
         case .none: return
         case .producer(let id, let epoch, let sequence):
-            unsafe producers.note(ProducerField(id: id, epoch: epoch, sequence: sequence), in: log, answers[0])
+            unsafe producers.note(
+                ProducerField(id: id, epoch: epoch, sequence: sequence), in: log, answers[0],
+                durable: wal.durable.number)
         case .key(let key, let fingerprint): unsafe keys.note(key, in: log, fingerprint, answers)
         }
     }

@@ -28,8 +28,10 @@ extension LogStore {
 
     /// Does a slice of what need not be done at once. Called at each turn of the loop, after `publish`.
     public func tick() {
-        producers.expire(now: lastTimestamp)
-        keys.expire(now: lastTimestamp)
+        // Also where nothing is appended, since what is full refuses everything.
+        let now = max(clock.now, lastTimestamp)
+        producers.expire(now: now)
+        keys.expire(now: now)
         if checkpoint == nil && wantsCheckpoint {
             wantsCheckpoint = false
             checkpoint = CheckpointBuilder(anchor: wal.scanAnchor, knownBelow: durableNextID, keys: keys.range)

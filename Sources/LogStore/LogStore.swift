@@ -8,8 +8,7 @@ public struct LogStoreConfiguration: Sendable {
     public var pendingBytesMax = LogStoreLimits.pendingBytesDefault
     /// Whether an append to a log that is not there makes it.
     public var autoCreate = true
-    /// Seconds for which idempotency keys are kept.
-    public var keyWindowSeconds = LogStoreLimits.keyWindowSecondsDefault
+    public var identities = IdentityLimits()
 
     public init(wal: WriteAheadLogConfiguration) {
         self.wal = wal
@@ -66,7 +65,7 @@ public final class LogStore {
     ) throws(WriteAheadLogError) -> LogStore {
         let replay = StoreReplay(
             directory: configuration.wal.directory, fileSystem: fileSystem,
-            keyWindowSeconds: configuration.keyWindowSeconds)
+            identities: configuration.identities)
         return LogStore(configuration, try openLog(replay), replay, clock)
     }
 

@@ -11,12 +11,12 @@ final class StoreReplay: RecoveryVisitor {
     var activeIndex: ActiveIndex?
     /// Indexes of sealed segments whose files were missing or damaged, made anew.
     var lostIndexes: [(index: ActiveIndex, bytes: [UInt8])] = []
-    var producers = Producers()
+    var producers: Producers
     var keys: IdempotencyKeys
     private var slots: [LogID: LogSlot] = [:]
     /// Logs below it that are not there were deleted before the checkpoint.
     private(set) var knownBelow = LogID.none
-    /// Logs that were deleted since, or will be: a later one of their name is there.
+    /// Logs that were deleted since.
     private var gone: Set<LogID> = []
     /// The answers of the group whose frames are being replayed.
     private var group: (field: GroupField, answers: [RequestAnswer], key: ReplayedKey?)?
@@ -25,12 +25,12 @@ final class StoreReplay: RecoveryVisitor {
     private var storeID = StoreID(first: 0, second: 0)
 
     init(
-        directory: String, fileSystem: any FileSystem,
-        keyWindowSeconds: Int = LogStoreLimits.keyWindowSecondsDefault
+        directory: String, fileSystem: any FileSystem, identities: IdentityLimits = IdentityLimits()
     ) {
         self.directory = directory
         self.fileSystem = fileSystem
-        keys = IdempotencyKeys(windowSeconds: keyWindowSeconds)
+        producers = Producers(identities)
+        keys = IdempotencyKeys(identities)
     }
 
     func restore(_ payload: UnsafeRawBufferPointer) throws(WriteAheadLogError) {
@@ -173,7 +173,7 @@ final class StoreReplay: RecoveryVisitor {
         }
     }
 
-    /// The log was deleted, or the frames to come say so.
+    /// The log was deleted, before the checkpoint or since.
     private func isGone(_ log: LogID) -> Bool { log < knownBelow || gone.contains(log) }
 
     private func damage(_ position: Position, _ cause: String) -> WriteAheadLogError {
@@ -187,15 +187,10 @@ final class StoreReplay: RecoveryVisitor {
         guard let name = unsafe frame.fields.value(of: .logName), unsafe LogName.isValid(name),
             header.logID.rawValue < .max
         else { throw damage(position, "a log is made with a name or an id that cannot be") }
-        nextID = max(nextID, header.logID.next)
-        if let other = unsafe table.slot(named: name) {
-            // The checkpoint knows a later log of this name: this one's deletion is to come.
-            guard table[other].id > header.logID else {
-                throw damage(position, "a log is made with a name that another has")
-            }
-            gone.insert(header.logID)
-            return
+        guard unsafe table.slot(named: name) == nil else {
+            throw damage(position, "a log is made with a name that another has")
         }
+        nextID = max(nextID, header.logID.next)
         let slot = unsafe add(name, header.logID, header.timestamp)
         setSettings(try settings(of: frame, position), of: slot)
     }
@@ -282,7 +277,8 @@ extension StoreReplay {
     ) throws(WriteAheadLogError) {
         do throws(FormatError) {
             if let value = unsafe frame.fields.value(of: .producer) {
-                producers.note(unsafe try ProducerField(decoding: value), in: header.logID, RequestAnswer(header))
+                producers.note(
+                    unsafe try ProducerField(decoding: value), in: header.logID, RequestAnswer(header), durable: .zero)
             }
             let key = try replayedKey(frame)
             if let value = unsafe frame.fields.value(of: .group) {

@@ -21,7 +21,8 @@ public struct ProducerField {
         epoch = try reader.read()
         sequence = try reader.read()
         unsafe id = unsafe try reader.readBytes(reader.remainingBytes)
-        guard unsafe (1...Self.idBytesMax).contains(id.count), epoch <= Self.numberMax, sequence <= Self.numberMax else {
+        guard unsafe (1...Self.idBytesMax).contains(id.count), epoch <= Self.numberMax, sequence <= Self.numberMax
+        else {
             throw .badField
         }
     }

@@ -22,12 +22,14 @@ struct IdempotencyKeys {
         var byteCount: Int { LogStoreLimits.keyOverheadBytes + name.key.count + answers.count * 32 }
     }
 
-    private let windowMicroseconds: UInt64
+    private let limits: IdentityLimits
     private var entries = FirstInFirstOut<Entry>()
     private var numbers: [Name: Int] = [:]
     private(set) var byteCount = 0
 
-    init(windowSeconds: Int) { windowMicroseconds = UInt64(windowSeconds) * 1_000_000 }
+    init(_ limits: IdentityLimits) { self.limits = limits }
+
+    private var windowMicroseconds: UInt64 { UInt64(limits.keyWindowSeconds) * 1_000_000 }
 
     var count: Int { entries.count }
     /// The numbers of the entries that are there; they stay the same.
@@ -40,7 +42,7 @@ struct IdempotencyKeys {
 
     /// Why no further key is taken now; nil if there is room.
     func refusal(now: Timestamp) -> AppendRefusal? {
-        if count < LogStoreLimits.keysMax, byteCount < LogStoreLimits.keyBytesMax { return nil }
+        if count < limits.keysMax, byteCount < LogStoreLimits.keyBytesMax { return nil }
         let ends = (entries.first?.timestamp.rawValue ?? 0) + windowMicroseconds
         let seconds = ends > now.rawValue ? (ends - now.rawValue) / 1_000_000 + 1 : 1
         return AppendRefusal(cause: .keysFull(retryAfterSeconds: Int(min(seconds, 86_400))), after: .zero)
@@ -61,7 +63,9 @@ struct IdempotencyKeys {
     /// Forgets keys whose time is over; a few at a time.
     mutating func expire(now: Timestamp) {
         for _ in 0..<LogStoreLimits.identitiesExpiredPerTurn {
-            guard let entry = entries.first, entry.timestamp.rawValue + windowMicroseconds < now.rawValue else { return }
+            guard let entry = entries.first, entry.timestamp.rawValue + windowMicroseconds < now.rawValue else {
+                return
+            }
             numbers[entry.name] = nil
             byteCount -= entry.byteCount
             entries.removeFirst()

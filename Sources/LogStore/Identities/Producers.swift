@@ -23,11 +23,14 @@ struct Producers {
         var requests: [Request]
     }
 
+    private let limits: IdentityLimits
     private var entries: [Entry?] = []
     private var free: [Int] = []
     private var places: [Name: Int] = [:]
     /// Places by the time of a use, the oldest first: one for each entry, and possibly from before its last use.
     private var uses = FirstInFirstOut<(place: Int, timestamp: Timestamp)>()
+
+    init(_ limits: IdentityLimits) { self.limits = limits }
 
     var count: Int { places.count }
     /// Behind the last place that is in use.
@@ -38,7 +41,7 @@ struct Producers {
         guard let log, let place = places[Name(log: log, id: unsafe Array(field.id))],
             let entry = entries[place], let last = entry.requests.last
         else {
-            return begins(field, after: .zero) { count < LogStoreLimits.producersMax }
+            return begins(field, after: .zero) { count < limits.producersMax }
         }
         if field.epoch < last.epoch { return refused(.fenced(epoch: last.epoch), last) }
         if field.epoch > last.epoch { return begins(field, after: last.answer.batch) { true } }
@@ -63,12 +66,13 @@ struct Producers {
     }
 
     /// Takes note of a request. One that is not behind the last is known already: a checkpoint may hold what is replayed.
-    mutating func note(_ field: ProducerField, in log: LogID, _ answer: RequestAnswer) {
+    /// What the batches after `durable` say may be lost: the answers that are kept are counted without them.
+    mutating func note(_ field: ProducerField, in log: LogID, _ answer: RequestAnswer, durable: BatchNumber) {
         let request = Request(epoch: field.epoch, sequence: field.sequence, answer: answer)
-        note(request, of: Name(log: log, id: unsafe Array(field.id)))
+        note(request, of: Name(log: log, id: unsafe Array(field.id)), durable)
     }
 
-    private mutating func note(_ request: Request, of name: Name) {
+    private mutating func note(_ request: Request, of name: Name, _ durable: BatchNumber) {
         guard let place = places[name] else {
             let place = free.popLast() ?? entries.count
             if place == entries.count { entries.append(nil) }
@@ -79,8 +83,11 @@ struct Producers {
         }
         guard let last = entries[place]?.requests.last, (last.epoch, last.sequence) < (request.epoch, request.sequence)
         else { return }
-        if entries[place]!.requests.count == LogStoreLimits.producerAnswersKept { entries[place]!.requests.removeFirst() }
-        entries[place]!.requests.append(request)
+        let kept = LogStoreLimits.producerAnswersKept
+        entries[place]?.requests.append(request)
+        while let requests = entries[place]?.requests, requests.count > kept, requests[kept].answer.batch <= durable {
+            entries[place]?.requests.removeFirst()
+        }
     }
 
     /// Forgets producers that were idle for the window; a few at a time.
@@ -109,7 +116,7 @@ extension Producers {
     /// Writes the producer at a place, as far as it is durable. Returns false if there is nothing.
     func write(_ place: Int, durable: BatchNumber, to writer: inout ByteWriter) -> Bool {
         guard let entry = entries[place] else { return false }
-        let requests = entry.requests.filter { $0.answer.batch <= durable }
+        let requests = entry.requests.filter { $0.answer.batch <= durable }.suffix(LogStoreLimits.producerAnswersKept)
         guard !requests.isEmpty else { return false }
         writer.append(entry.name.log.rawValue)
         writer.append(UInt8(entry.name.id.count))
@@ -133,7 +140,18 @@ extension Producers {
             let epoch: UInt64 = try reader.read()
             let sequence: UInt64 = try reader.read()
             guard epoch <= ProducerField.numberMax, sequence <= ProducerField.numberMax else { throw .badField }
-            note(Request(epoch: epoch, sequence: sequence, answer: try RequestAnswer(from: &reader)), of: name)
+            let answer = try RequestAnswer(from: &reader)
+            note(Request(epoch: epoch, sequence: sequence, answer: answer), of: name, .zero)
         }
+    }
+
+    /// Puts the uses in the order of their times, behind the last one that was restored.
+    mutating func putUsesInOrder() {
+        var ordered: [(place: Int, timestamp: Timestamp)] = []
+        for (place, entry) in entries.enumerated() {
+            if let last = entry?.requests.last { ordered.append((place, last.answer.timestamp)) }
+        }
+        uses = FirstInFirstOut()
+        for use in ordered.sorted(by: { $0.timestamp < $1.timestamp }) { uses.append(use) }
     }
 }

@@ -56,7 +56,8 @@ public struct CheckpointReader {
         let contentType = unsafe try reader.readBytes(Int(try reader.read(UInt8.self)))
         var settings = LogSettings(contentType: unsafe contentType.isEmpty ? nil : Array(contentType))
         try settings.readNumbers(from: &reader)
-        guard unsafe LogName.isValid(name), first <= next, id < nextID, bytes <= UInt64(Int64.max), isClosed <= 1 else {
+        guard unsafe LogName.isValid(name), first <= next, id < knownBelow, bytes <= UInt64(Int64.max), isClosed <= 1
+        else {
             throw .badField
         }
         return Log(
@@ -68,6 +69,7 @@ public struct CheckpointReader {
     mutating func restore(_ producers: inout Producers, _ keys: inout IdempotencyKeys) throws(FormatError) {
         precondition(remaining == 0, "the logs come first")
         for _ in 0..<producerCount { try producers.restore(from: &reader) }
+        producers.putUsesInOrder()
         for _ in 0..<keyCount { try keys.restore(from: &reader) }
         guard reader.remainingBytes == 0 else { throw .badLength }
     }

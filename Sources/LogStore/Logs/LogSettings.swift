@@ -42,9 +42,12 @@ public struct LogSettings: Hashable, Sendable {
 // records, appends a second; the highest number stands for "not set".
 extension LogSettings {
     private static let unset = UInt64.max
+    /// Bytes of the longest media type.
+    public static let contentTypeBytesMax = 255
 
     /// Adds the fields that hold the settings.
     func write(to fields: inout FieldWriter) {
+        precondition(contentType?.count ?? 0 <= Self.contentTypeBytesMax, "a media type is too long")
         if let contentType { fields.append(.contentType, contentType) }
         guard !retention.isEmpty || appendsPerSecondMax != nil else { return }
         var writer = ByteWriter(reservingBytes: 32)
@@ -54,7 +57,10 @@ extension LogSettings {
 
     /// Takes the settings from a frame; throws where they make no sense.
     init(_ fields: FieldReader) throws(FormatError) {
-        if let value = unsafe fields.value(of: .contentType) { contentType = unsafe Array(value) }
+        if let value = unsafe fields.value(of: .contentType) {
+            guard value.count <= Self.contentTypeBytesMax else { throw .badField }
+            contentType = unsafe Array(value)
+        }
         guard let value = unsafe fields.value(of: .configuration) else { return }
         var reader = unsafe ByteReader(value)
         try readNumbers(from: &reader)

@@ -116,8 +116,8 @@ enum Seeds {
 
     /// A producer with two requests, and a key.
     private static var identities: (producers: Producers, keys: IdempotencyKeys) {
-        var producers = Producers()
-        var keys = IdempotencyKeys(windowSeconds: 60)
+        var producers = Producers(IdentityLimits())
+        var keys = IdempotencyKeys(IdentityLimits())
         let log = LogID(rawValue: 7)
         let answer = RequestAnswer(
             FrameHeader(
@@ -125,7 +125,7 @@ enum Seeds {
                 payloadBytes: 0))
         Array("p-1".utf8).withUnsafeBytes { bytes in
             for sequence in UInt64(0)...1 {
-                producers.note(ProducerField(id: bytes, epoch: 3, sequence: sequence), in: log, answer)
+                producers.note(ProducerField(id: bytes, epoch: 3, sequence: sequence), in: log, answer, durable: .zero)
             }
             keys.note(bytes, in: log, BodyFingerprint(low: 1, high: 2), [answer])
         }
