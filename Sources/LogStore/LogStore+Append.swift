@@ -21,7 +21,7 @@ extension LogStore {
         to name: UnsafeRawBufferPointer, _ body: RecordBody, _ options: AppendOptions
     ) -> StoreAppend {
         let known = unsafe table.slot(named: name)
-        switch verdict(on: options.identity, known) {
+        switch unsafe verdict(on: options.identity, name, known) {
         case .repeated(let answer): return .repeated(answer.ticket)
         case .refused(let refusal): return .refused(refusal)
         case .new: break
@@ -45,12 +45,15 @@ extension LogStore {
     // MARK: Judging
 
     /// What is known of a request's identity in a log.
-    private func verdict(on identity: RequestIdentity, _ slot: LogSlot?) -> IdentityVerdict {
+    private func verdict(
+        on identity: RequestIdentity, _ name: UnsafeRawBufferPointer, _ slot: LogSlot?
+    ) -> IdentityVerdict {
         switch identity {
         case .none: return .new
         case .producer(let id, let epoch, let sequence):
             let field = unsafe ProducerField(id: id, epoch: epoch, sequence: sequence)
-            return producers.verdict(on: field, in: slot.map { table[$0].id })
+            return producers.verdict(
+                on: field, in: slot.map { table[$0].id }, lastBatch: unsafe lastBatch(of: name))
         case .key(let key, let fingerprint):
             if let slot, let entry = unsafe keys.entry(of: key, in: table[slot].id) {
                 let answer = entry.answers[0]
