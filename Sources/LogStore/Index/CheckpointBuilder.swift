@@ -49,7 +49,8 @@ struct CheckpointBuilder {
         let end = min(Int32(table.count), nextSlot + Int32(LogStoreLimits.checkpointLogsPerTurn))
         while nextSlot < end {
             let slot = table.slot(at: nextSlot)
-            if table[slot].isShown { add(table[slot], name: table.name(of: slot)) }
+            // A later one may have the name of one that is in the payload already: the frames behind the anchor make it.
+            if table[slot].isShown, table[slot].id < knownBelow { add(table[slot], name: table.name(of: slot)) }
             nextSlot += 1
         }
     }
