@@ -22,12 +22,9 @@ extension LogStore {
     ) -> StoreAppend {
         let known = unsafe table.slot(named: name)
         if known == nil, let refusal = unsafe missingRefusal(of: name) { return .refused(refusal) }
-        switch verdict(on: options.identity, known) {
+        switch unsafe verdict(on: options.identity, name, known) {
         case .repeated(let answer): return .repeated(answer.ticket)
-        case .refused(let refusal):
-            // Where there is no log, its deletion may be what the refusal rests on.
-            guard known == nil else { return .refused(refusal) }
-            return .refused(AppendRefusal(cause: refusal.cause, after: unsafe lastBatch(of: name)))
+        case .refused(let refusal): return .refused(refusal)
         case .new: break
         }
         if let refusal = unsafe refusal(of: name, known, options.condition, next: nil) { return .refused(refusal) }
@@ -49,12 +46,15 @@ extension LogStore {
     // MARK: Judging
 
     /// What is known of a request's identity in a log.
-    private func verdict(on identity: RequestIdentity, _ slot: LogSlot?) -> IdentityVerdict {
+    private func verdict(
+        on identity: RequestIdentity, _ name: UnsafeRawBufferPointer, _ slot: LogSlot?
+    ) -> IdentityVerdict {
         switch identity {
         case .none: return .new
         case .producer(let id, let epoch, let sequence):
             let field = unsafe ProducerField(id: id, epoch: epoch, sequence: sequence)
-            return producers.verdict(on: field, in: slot.map { table[$0].id })
+            return producers.verdict(
+                on: field, in: slot.map { table[$0].id }, lastBatch: unsafe lastBatch(of: name))
         case .key(let key, let fingerprint):
             if let slot, let entry = unsafe keys.entry(of: key, in: table[slot].id) {
                 let answer = entry.answers[0]

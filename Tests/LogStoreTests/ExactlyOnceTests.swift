@@ -149,12 +149,14 @@ struct ExactlyOnceTests {
         let replay = StoreReplay(directory: "/none", fileSystem: PosixFileSystem())
         try payload.withUnsafeBytes { try replay.restore($0) }
         let verdict = Array("p".utf8).withUnsafeBytes {
-            replay.producers.verdict(on: ProducerField(id: $0, epoch: 0, sequence: 0), in: LogID(rawValue: 1))
+            replay.producers.verdict(
+                on: ProducerField(id: $0, epoch: 0, sequence: 0), in: LogID(rawValue: 1), lastBatch: .zero)
         }
         guard case .repeated(let answer) = verdict else { throw NotStaged() }
         #expect(answer.first == ticket.first)
         let next = Array("p".utf8).withUnsafeBytes {
-            replay.producers.verdict(on: ProducerField(id: $0, epoch: 0, sequence: 1), in: LogID(rawValue: 1))
+            replay.producers.verdict(
+                on: ProducerField(id: $0, epoch: 0, sequence: 1), in: LogID(rawValue: 1), lastBatch: .zero)
         }
         guard case .new = next else { throw NotStaged() }
     }
@@ -215,7 +217,10 @@ struct ExactlyOnceTests {
         let answer = RequestAnswer(AppendTicket(batch: .zero, first: .zero, count: 1, timestamp: .zero))
         Array("p".utf8).withUnsafeBytes {
             producers.note(ProducerField(id: $0, epoch: 0, sequence: 0), in: log, answer, durable: .zero)
-            guard case .new = producers.verdict(on: ProducerField(id: $0, epoch: 1, sequence: 0), in: log) else {
+            guard
+                case .new = producers.verdict(
+                    on: ProducerField(id: $0, epoch: 1, sequence: 0), in: log, lastBatch: .zero)
+            else {
                 Issue.record("a known producer is refused")
                 return
             }
@@ -223,7 +228,7 @@ struct ExactlyOnceTests {
         Array("q".utf8).withUnsafeBytes {
             guard
                 case .refused(let refusal) = producers.verdict(
-                    on: ProducerField(id: $0, epoch: 0, sequence: 0), in: log)
+                    on: ProducerField(id: $0, epoch: 0, sequence: 0), in: log, lastBatch: .zero)
             else {
                 Issue.record("one too many is taken")
                 return

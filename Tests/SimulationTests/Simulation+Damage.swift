@@ -54,7 +54,7 @@ extension Simulation {
             throw Failure(description: "a start goes on without a batch that a checkpoint covers")
         }
         try compareLog(report)
-        if try history.recovered((0..<history.logCount).map(shownCount), mayLose: mayLose) {
+        if try recovered(mayLose: mayLose) {
             tally[.lastBatchLost] += 1
             guard report.tornBytes > 0 || damage.kind == .lastBatchVanishes || damage.kind == .zeroedSector else {
                 throw Failure(description: "a batch was cut and not reported")
@@ -67,7 +67,7 @@ extension Simulation {
         if store != nil { crash(.power) }
         if try refusal() != nil { return }
         try compareLog(store!.wal.recovery)
-        _ = try history.recovered((0..<history.logCount).map(shownCount))
+        _ = try recovered()
         try compareAll()
     }
 

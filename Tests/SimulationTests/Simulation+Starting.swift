@@ -30,7 +30,7 @@ extension Simulation {
             throw Failure(description: "the checkpoint \(newestCheckpoint) was in place and is gone")
         }
         try compareLog(report)
-        _ = try history.recovered((0..<history.logCount).map(shownCount))
+        _ = try recovered()
         try compareAll()
     }
 
@@ -70,6 +70,7 @@ extension Simulation {
         configuration.wal.segmentBytes = machine.segmentBytes
         configuration.wal.batchBytesMax = max(64 << 10, 4 * machine.blockBytes)
         configuration.wal.lingerMicroseconds = workload.lingerMicroseconds
+        configuration.autoCreate = workload.autoCreate
         let wal = configuration.wal
         let host = SimulatedHost(disk, clock, machine)
         return try LogStore.open(configuration, fileSystem: disk, clock: clock) { visitor throws(WriteAheadLogError) in
@@ -89,75 +90,5 @@ extension Simulation {
         wasStoppedCleanly = false
         tally[.crashesInOpen] += 1
         restart()
-    }
-
-    // MARK: Comparison
-
-    /// The records that the store says a log has.
-    func shownCount(_ log: Int) -> Int {
-        guard let slot = History.name(log).withUnsafeBytes({ store!.slot(named: $0) }) else { return 0 }
-        return Int(store!.summary(slot).next.rawValue)
-    }
-
-    func compareAll() throws {
-        let counts = try (0..<history.logCount).map { try compare($0) }
-        let totals = store!.totals
-        let records = counts.reduce(0, +)
-        guard totals.records == UInt64(records), totals.logs == counts.count(where: { $0 > 0 }) else {
-            throw Failure(description: "the totals are \(totals), and there are \(records) records")
-        }
-        guard store!.list(prefix: [], after: nil, limit: 1000).logs.count == totals.logs else {
-            throw Failure(description: "the list shows other logs than the totals count")
-        }
-    }
-
-    /// Reads a log from its first record to its last; returns how many there are.
-    @discardableResult
-    func compare(_ log: Int) throws -> Int {
-        guard let slot = History.name(log).withUnsafeBytes({ store!.slot(named: $0) }) else { return 0 }
-        while true {
-            let shortReadCount = disk.shortReadCount
-            if let count = try compareOnce(log, slot) { return count }
-            // The client asks again where a read was cut short.
-            guard disk.shortReadCount > shortReadCount else { return shownCount(log) }
-        }
-    }
-
-    /// Nil where the read failed, and was allowed to.
-    private func compareOnce(_ log: Int, _ slot: LogSlot) throws -> Int? {
-        let expected = history.durable[log]
-        let sink = ComparingSink(expected)
-        let read = store!.beginRead(slot, from: .zero)
-        let shortReadCount = disk.shortReadCount
-        while true {
-            let progress = store!.step(read, into: sink)
-            if let failure = sink.failure { throw Failure(description: "log \(log): \(failure)") }
-            switch progress {
-            case .finished:
-                guard sink.count > 0, UInt64(sink.count) == read.tail.rawValue else {
-                    throw Failure(description: "log \(log): a read ends at \(sink.count), the log at \(read.tail)")
-                }
-                if sink.count != expected.count {
-                    throw Failure(description: "log \(log): \(sink.count) of \(expected.count) records are shown")
-                }
-                return sink.count
-            case .waiting: while read.fetch != .none { try turn() }
-            case .paused: continue
-            case .trimmed(let first):
-                throw Failure(description: "log \(log): a read finds all before \(first) trimmed")
-            case .damaged(let position):
-                guard isDamaged else { throw Failure(description: "log \(log): a read finds damage at \(position)") }
-                tally[.damagedReads] += 1
-                return nil
-            case .gone: throw Failure(description: "log \(log): a read finds it deleted")
-            case .lost(let next):
-                throw Failure(description: "log \(log): a read finds records lost up to \(next)")
-            case .failed(let error):
-                guard disk.isDead || disk.faultRate > 0 || disk.shortReadCount > shortReadCount else {
-                    throw Failure(description: "log \(log): a read fails: \(error)")
-                }
-                return nil
-            }
-        }
     }
 }

@@ -4,6 +4,14 @@ struct Tally: Equatable, CustomStringConvertible {
         case starts, crashesInOpen, crashes, cleanStops, poisoned, cuts, segmentTurns, checkpoints, checkpointStarts
         case sealed, fullDisks, shortReads, machineChanges, damages, refused, intact, lastBatchLost, damagedReads
         case acknowledged
+        // Of requests with an identity.
+        case repeats, repeatsAfterRestart, repeatsOfSurvivors, repeatsInFlight
+        case gaps, fenced, epochs, forgotten, keysReused
+        case conditionsHeld, conditionsFailed, closedRefusals, notFound
+        case groups, groupRepeats, groupRefusals, groupsTooLarge
+        // Of the life of logs.
+        case creations, conflicts, configurations, unchanged, closes, deletes, changesOfDeleted
+        case incarnations, namesUsedAtOnce, trims, trimsRefused, trimmedReads
     }
 
     private var counts = [Int](repeating: 0, count: Event.allCases.count)

@@ -1,7 +1,17 @@
+import LogStore
 import WriteAheadLog
 
 /// What one seed makes of a run; drawn once.
 struct Workload {
+    enum Kind {
+        case append, producer, key, condition, group
+        /// A request that was sent before.
+        case again
+        case change(Change)
+    }
+
+    enum Change { case create, configure, close, delete, trim }
+
     let logCount: Int
     /// Bytes of the largest record.
     let recordBytesMax: Int
@@ -16,6 +26,11 @@ struct Workload {
     let spaceRate: Int
     /// The run ends with a disk that breaks its promises.
     let endsInDamage: Bool
+    /// Requests are all that a client can send, and not plain appends alone.
+    var isRich: Bool { !kinds.isEmpty }
+    let autoCreate: Bool
+    /// What requests are drawn from.
+    private let kinds: [Kind]
     private let machine: Machine
     private let changesMachine: Bool
     private let changesSegmentSize: Bool
@@ -34,6 +49,31 @@ struct Workload {
         changesMachine = seed.once(in: 3)
         changesSegmentSize = seed.once(in: 8)
         endsInDamage = seed.once(in: 3)
+        kinds = seed.once(in: 3) ? [] : Self.kinds(&seed)
+        autoCreate = kinds.isEmpty || !seed.once(in: 6)
+    }
+
+    /// Some runs have much of one thing.
+    private static func kinds(_ seed: inout Seed) -> [Kind] {
+        let all: [(Kind, weight: Int)] = [
+            (.append, 30), (.producer, 20), (.key, 10), (.condition, 8), (.group, 8), (.again, 8), (.change(.create), 4),
+            (.change(.configure), 4), (.change(.close), 2), (.change(.delete), 4), (.change(.trim), 5),
+        ]
+        let favourite = seed.below(2 * all.count)
+        return all.enumerated().flatMap { index, one in
+            Array(repeating: one.0, count: index == favourite ? 3 * one.weight + 20 : one.weight)
+        }
+    }
+
+    func kind(_ seed: inout Seed) -> Kind { isRich ? seed.pick(kinds) : .append }
+
+    /// Few different ones, so that some are equal.
+    func settings(_ seed: inout Seed) -> LogSettings {
+        var settings = LogSettings()
+        if seed.once(in: 2) { settings.contentType = Array("text/plain".utf8) }
+        if seed.once(in: 3) { settings.retention.records = UInt64(1 + seed.below(2)) }
+        if seed.once(in: 3) { settings.appendsPerSecondMax = 5 }
+        return settings
     }
 
     private static func machine(_ seed: inout Seed) -> Machine {

@@ -36,12 +36,14 @@ struct Producers {
     /// Behind the last place that is in use.
     var placeCount: Int { entries.count }
 
-    /// What is to be done with a request of a producer in a log; `log` is nil where there is none.
-    func verdict(on field: ProducerField, in log: LogID?) -> IdentityVerdict {
+    /// What is to be done with a request of a producer in a log; `log` is nil where there is none. That a producer is new
+    /// there may be so only by `lastBatch`, the last one that says something about the logs of the name: one that knew it
+    /// may be about to be deleted.
+    func verdict(on field: ProducerField, in log: LogID?, lastBatch: BatchNumber) -> IdentityVerdict {
         guard let log, let place = places[Name(log: log, id: unsafe Array(field.id))],
             let entry = entries[place], let last = entry.requests.last
         else {
-            return begins(field, after: .zero) { count < limits.producersMax }
+            return begins(field, after: lastBatch) { count < limits.producersMax }
         }
         if field.epoch < last.epoch { return refused(.fenced(epoch: last.epoch), last) }
         if field.epoch > last.epoch { return begins(field, after: last.answer.batch) { true } }

@@ -1,0 +1,137 @@
+import LogFormat
+import WriteAheadLog
+
+@testable import LogStore
+
+/// One record that was sent.
+struct SentRecord {
+    let bytes: [UInt8]
+    let timestamp: Timestamp
+}
+
+/// What a request with a key was answered with.
+struct KeyModel {
+    let key: Int
+    let variant: UInt64
+    let answers: [AppendTicket]
+}
+
+/// A producer of a log, with all that it has sent.
+struct ProducerModel {
+    struct Sent {
+        let epoch: UInt64
+        let sequence: UInt64
+        let answer: AppendTicket
+    }
+
+    var sent: [Sent] = []
+}
+
+/// One log: what its name means until it is deleted.
+struct LogModel {
+    let id: LogID
+    let created: Timestamp
+    /// The first offset that is kept.
+    var first = 0
+    /// All there ever were, so that the index is the offset.
+    var records: [SentRecord] = []
+    var bytes: UInt64 = 0
+    var isClosed = false
+    var settings: LogSettings
+    var producers: [Int: ProducerModel] = [:]
+    var keys: [Int: KeyModel] = [:]
+    /// The batch of the last change.
+    var lastBatch: BatchNumber
+
+    var keptCount: UInt64 { UInt64(records.count - first) }
+}
+
+/// One thing that a durable batch makes true.
+enum Operation {
+    case create(Int, LogModel)
+    case append(Int, [SentRecord], Request.Identity, AppendTicket)
+    case groupKey(KeyModel)
+    case configure(Int, LogSettings)
+    case close(Int)
+    case delete(Int)
+    case trim(Int, before: Int)
+}
+
+/// Everything that a store holds, in the simplest form there is.
+struct StoreModel {
+    /// By the number of the name.
+    private(set) var logs: [LogModel?]
+    private(set) var groupKeys: [Int: KeyModel] = [:]
+    /// Of each name the batch of the last change, and the last log that was deleted.
+    private(set) var lastBatches: [BatchNumber]
+    private(set) var deleted: [LogID]
+    private(set) var highestID = LogID.none
+    private(set) var lastTimestamp = Timestamp.zero
+
+    init(nameCount: Int) {
+        logs = Array(repeating: nil, count: nameCount)
+        lastBatches = Array(repeating: .zero, count: nameCount)
+        deleted = Array(repeating: .none, count: nameCount)
+    }
+
+    var logCount: Int { logs.count { $0 != nil } }
+    var recordCount: UInt64 { logs.reduce(0) { $0 + ($1?.keptCount ?? 0) } }
+
+    mutating func apply(_ operation: Operation, in batch: BatchNumber) {
+        switch operation {
+        case .create(let name, let log):
+            logs[name] = log
+            highestID = log.id
+            lastTimestamp = max(lastTimestamp, log.created)
+            touch(name, batch)
+        case .append(let name, let records, let identity, let answer):
+            append(name, records, identity, answer)
+            touch(name, batch)
+        case .groupKey(let key): groupKeys[key.key] = key
+        case .configure(let name, let settings):
+            logs[name]!.settings = settings
+            touch(name, batch)
+        case .close(let name):
+            logs[name]!.isClosed = true
+            touch(name, batch)
+        case .delete(let name):
+            deleted[name] = logs[name]!.id
+            logs[name] = nil
+            lastBatches[name] = batch
+        case .trim(let name, let offset):
+            logs[name]!.first = offset
+            touch(name, batch)
+        }
+    }
+
+    private mutating func touch(_ name: Int, _ batch: BatchNumber) {
+        lastBatches[name] = batch
+        logs[name]!.lastBatch = batch
+    }
+
+    private mutating func append(
+        _ name: Int, _ records: [SentRecord], _ identity: Request.Identity, _ answer: AppendTicket
+    ) {
+        logs[name]!.records += records
+        logs[name]!.bytes += records.reduce(0) { $0 + UInt64($1.bytes.count) }
+        lastTimestamp = max(lastTimestamp, answer.timestamp)
+        switch identity {
+        case .none: return
+        case .producer(let id, let epoch, let sequence):
+            let sent = ProducerModel.Sent(epoch: epoch, sequence: sequence, answer: answer)
+            logs[name]!.producers[id, default: ProducerModel()].sent.append(sent)
+        case .key(let key, let variant):
+            logs[name]!.keys[key] = KeyModel(key: key, variant: variant, answers: [answer])
+        }
+    }
+
+    /// What a store that holds this says of a name; nil if it has no log. `shown` gives the bytes where they are estimates.
+    func summary(_ name: Int, bytes shown: UInt64) -> LogSummary? {
+        guard let log = logs[name] else { return nil }
+        let bytes = log.first == 0 ? log.bytes : log.keptCount == 0 ? 0 : shown
+        return LogSummary(
+            name: Request.name(name), id: log.id, first: RecordOffset(rawValue: UInt64(log.first)),
+            next: RecordOffset(rawValue: UInt64(log.records.count)), bytes: bytes, created: log.created,
+            isClosed: log.isClosed, settings: log.settings)
+    }
+}
