@@ -76,8 +76,9 @@ enum RequestTarget {
     private static func checkQueries(_ query: [UInt8]) {
         if let page = try? RecordPageQuery(query) {
             require((1...10_000).contains(page.limit) && (1...4_194_304).contains(page.bytes), "a page has no limit")
+            let from = encoded(text(of: page.from))
             let again = try? RecordPageQuery(
-                Array("limit=\(encoded("\(page.limit)"))&from=\(encoded("\(page.from)"))&bytes=\(page.bytes)".utf8))
+                Array("from=\(from)&stream=\(page.isStreamed ? 1 : 0)\(page.kept)".utf8))
             require(again == page, "a query written again is read otherwise")
             requireRepeatRefused(query)
         }
@@ -89,6 +90,20 @@ enum RequestTarget {
             requireRepeatRefused(query)
         }
         do throws(QueryError) { _ = try RecordPageQuery(query) } catch { require(!error.detail.isEmpty, "no reason") }
+    }
+
+    /// What `from` says.
+    private static func text(of start: PageStart) -> String {
+        switch start {
+        case .offset(let offset): return "\(offset)"
+        case .first: return "first"
+        case .now: return "now"
+        case .last(let count): return "-\(count)"
+        case .time(let time):
+            var writer = JSONWriter()
+            writer.rawTime(time)
+            return String(decoding: writer.bytes, as: UTF8.self)
+        }
     }
 
     /// Naming a parameter again is never taken.

@@ -13,12 +13,13 @@ enum Judgement {
 }
 
 extension StoreModel {
-    /// Answers of a producer that a start may find fewer of than `producerAnswersKept`: a checkpoint leaves out those that
-    /// are not durable, and they may be lost.
-    private static let surelyKeptCount = 16
+    /// More may be kept while they are in flight.
+    private static let surelyKeptCount = LogStoreLimits.producerAnswersKept
 
     func judge(_ request: Request, autoCreate: Bool) -> Judgement {
         let name = request.parts[0].name
+        // Where there is no log and none is made, nothing else matters.
+        if !request.isGroup && logs[name] == nil && !autoCreate { return judgeParts(request, autoCreate) }
         switch request.identity {
         case .none: break
         case .producer(let id, let epoch, let sequence):
