@@ -30,7 +30,7 @@ extension Simulation {
     /// The requests that a client would send again after a restart: the last ones, in their order, and some old ones.
     func sendAllAgain() throws {
         guard !sent.isEmpty else { return }
-        for request in sent.suffix(seed.below(24)) { _ = try send(request) }
+        for request in sent.suffix(seed.below(24)) where try send(request) { tally[.takenAgain] += 1 }
         for _ in 0..<seed.below(8) { _ = try sendAgain(seed.pick(sent)) }
     }
 
