@@ -85,7 +85,8 @@ extension Simulation {
             switch progress {
             case .finished:
                 // Records that were trimmed away before it came to them end a read that has begun.
-                if let now = history.durable.logs[name], now.id == log.id, sink.next > log.first, sink.next < now.first {
+                if let now = history.durable.logs[name], now.id == log.id, sink.next > log.first, sink.next < now.first
+                {
                     return true
                 }
                 guard sink.next == log.records.count, UInt64(sink.next) == read.tail.rawValue else {
