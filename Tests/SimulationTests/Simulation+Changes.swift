@@ -70,7 +70,8 @@ extension Simulation {
 
     // MARK: Outcomes
 
-    private func take(_ outcome: StoreChange, _ name: Int, _ operation: Operation, _ event: Tally.Event) throws -> Bool {
+    private func take(_ outcome: StoreChange, _ name: Int, _ operation: Operation, _ event: Tally.Event) throws -> Bool
+    {
         guard let ticket = try ticket(outcome, name) else { return false }
         try history.staged([operation], in: ticket.batch)
         tally[event] += 1
@@ -112,7 +113,9 @@ extension Simulation {
     private func expect(
         _ cause: AppendRefusal.Cause, after: BatchNumber, _ outcome: StoreChange, _ name: Int, _ event: Tally.Event
     ) throws -> Bool {
-        guard case .refused(let refusal) = outcome, refusal.cause == cause else { throw wrong(outcome, name, "\(cause)") }
+        guard case .refused(let refusal) = outcome, refusal.cause == cause else {
+            throw wrong(outcome, name, "\(cause)")
+        }
         try compareAfter(after, refusal.after, "\(cause)")
         tally[event] += 1
         return false

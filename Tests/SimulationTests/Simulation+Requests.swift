@@ -10,7 +10,7 @@ extension Simulation {
         switch workload.kind(&seed) {
         case .append: return try send(newRequest())
         case .producer:
-            var request = newRequest()
+            var request = newRequest(to: workload.hasBusyProducer ? 0 : nil)
             request.identity = producerIdentity(request.parts[0].name)
             return try send(request)
         case .key:
@@ -30,7 +30,7 @@ extension Simulation {
     /// The requests that a client would send again after a restart: the last ones, in their order, and some old ones.
     func sendAllAgain() throws {
         guard !sent.isEmpty else { return }
-        for request in sent.suffix(seed.below(24)) { _ = try send(request) }
+        for request in sent.suffix(seed.below(24)) where try send(request) { tally[.takenAgain] += 1 }
         for _ in 0..<seed.below(8) { _ = try sendAgain(seed.pick(sent)) }
     }
 
@@ -43,9 +43,9 @@ extension Simulation {
         return try send(request)
     }
 
-    private func newRequest() -> Request {
+    private func newRequest(to name: Int? = nil) -> Request {
         defer { requestCount += 1 }
-        let name = seed.below(history.nameCount)
+        let name = name ?? seed.below(history.nameCount)
         let records = workload.request(&seed, number: requestCount)
         let contentType = workload.isRich && seed.once(in: 8) ? Array("text/plain".utf8) : nil
         return Request(parts: [.init(name: name, records: records)], contentType: contentType)
@@ -66,7 +66,7 @@ extension Simulation {
 
     /// Mostly the next request of the producer; else what a client does that has crashed, or was replaced.
     private func producerIdentity(_ name: Int) -> Request.Identity {
-        let id = seed.below(2)
+        let id = workload.hasBusyProducer ? 0 : seed.below(2)
         guard let last = history.sequenced.logs[name]?.producers[id]?.sent.last else {
             return .producer(id, epoch: UInt64(seed.below(3)), sequence: seed.once(in: 8) ? 3 : 0)
         }
@@ -109,7 +109,8 @@ extension Simulation {
             return true
         case (.taken, .noRoom): return false
         case (.taken, .tooLarge) where isNearlyTooLarge(request): tally[.groupsTooLarge] += 1
-        case (.repeated(let answers), .repeated(let tickets)), (.repeatedOrForgotten(let answers, _), .repeated(let tickets)):
+        case (.repeated(let answers), .repeated(let tickets)),
+            (.repeatedOrForgotten(let answers, _), .repeated(let tickets)):
             try compareRepeat(answers, tickets)
             if request.isGroup { tally[.groupRepeats] += 1 }
         case (.refused(let cause, let after, let index), .refused(let refusal, let given))
@@ -177,12 +178,13 @@ extension Simulation {
             timestamp > history.sequenced.lastTimestamp, tickets.count == request.parts.count
         else { throw Failure(description: "a request is staged with \(tickets)") }
         for (part, ticket) in zip(request.parts, tickets) {
-            let log = history.sequenced.logs[part.name]
-            let next = log?.records.count ?? 0
+            let next = history.sequenced.next(part.name)
             guard ticket.first.rawValue == UInt64(next), ticket.count == part.records.count else {
                 throw Failure(description: "log \(part.name): a request got \(ticket.first), and \(next) is next")
             }
-            if log == nil { try created(part.name, LogSettings(contentType: request.contentType), timestamp, batch) }
+            if history.sequenced.logs[part.name] == nil {
+                try created(part.name, LogSettings(contentType: request.contentType), timestamp, batch)
+            }
             let records = part.records.map { SentRecord(bytes: $0, timestamp: timestamp) }
             let identity = request.isGroup ? .none : request.identity
             try history.staged([.append(part.name, records, identity, ticket)], in: batch)

@@ -5,7 +5,7 @@ struct Tally: Equatable, CustomStringConvertible {
         case sealed, fullDisks, shortReads, machineChanges, damages, refused, intact, lastBatchLost, damagedReads
         case acknowledged
         // Of requests with an identity.
-        case repeats, repeatsAfterRestart, repeatsOfSurvivors, repeatsInFlight
+        case takenAgain, repeats, repeatsAfterRestart, repeatsOfSurvivors, repeatsInFlight
         case gaps, fenced, epochs, forgotten, keysReused
         case conditionsHeld, conditionsFailed, closedRefusals, notFound
         case groups, groupRepeats, groupRefusals, groupsTooLarge

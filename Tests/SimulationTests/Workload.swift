@@ -31,6 +31,8 @@ struct Workload {
     let autoCreate: Bool
     /// What requests are drawn from.
     private let kinds: [Kind]
+    /// One producer of one log sends more than answers are kept for.
+    let hasBusyProducer: Bool
     private let machine: Machine
     private let changesMachine: Bool
     private let changesSegmentSize: Bool
@@ -50,14 +52,16 @@ struct Workload {
         changesSegmentSize = seed.once(in: 8)
         endsInDamage = seed.once(in: 3)
         kinds = seed.once(in: 3) ? [] : Self.kinds(&seed)
+        hasBusyProducer = seed.once(in: 12)
         autoCreate = kinds.isEmpty || !seed.once(in: 6)
     }
 
     /// Some runs have much of one thing.
     private static func kinds(_ seed: inout Seed) -> [Kind] {
         let all: [(Kind, weight: Int)] = [
-            (.append, 30), (.producer, 20), (.key, 10), (.condition, 8), (.group, 8), (.again, 8), (.change(.create), 4),
-            (.change(.configure), 4), (.change(.close), 2), (.change(.delete), 4), (.change(.trim), 5),
+            (.append, 30), (.producer, 20), (.key, 10), (.condition, 8), (.group, 8), (.again, 8),
+            (.change(.create), 4),
+            (.change(.configure), 4), (.change(.close), 1), (.change(.delete), 4), (.change(.trim), 5),
         ]
         let favourite = seed.below(2 * all.count)
         return all.enumerated().flatMap { index, one in
@@ -65,7 +69,10 @@ struct Workload {
         }
     }
 
-    func kind(_ seed: inout Seed) -> Kind { isRich ? seed.pick(kinds) : .append }
+    func kind(_ seed: inout Seed) -> Kind {
+        guard isRich else { return .append }
+        return hasBusyProducer && !seed.once(in: 8) ? .producer : seed.pick(kinds)
+    }
 
     /// Few different ones, so that some are equal.
     func settings(_ seed: inout Seed) -> LogSettings {

@@ -91,7 +91,8 @@ struct History {
             return true
         }
         durable = known
-        throw Failure(description: "neither what was acknowledged nor one batch more is there: \(difference ?? "a key")")
+        throw Failure(
+            description: "neither what was acknowledged nor one batch more is there: \(difference ?? "a key")")
     }
 
     /// What is shown otherwise than a state has it; nil if all is equal.

@@ -65,6 +65,9 @@ struct StoreModel {
     /// Of each name the batch of the last change, and the last log that was deleted.
     private(set) var lastBatches: [BatchNumber]
     private(set) var deleted: [LogID]
+    private(set) var logCount = 0
+    /// Records that are kept, over all logs.
+    private(set) var recordCount: UInt64 = 0
     private(set) var highestID = LogID.none
     private(set) var lastTimestamp = Timestamp.zero
 
@@ -74,13 +77,14 @@ struct StoreModel {
         deleted = Array(repeating: .none, count: nameCount)
     }
 
-    var logCount: Int { logs.count { $0 != nil } }
-    var recordCount: UInt64 { logs.reduce(0) { $0 + ($1?.keptCount ?? 0) } }
+    /// The offset that the next record of a name gets.
+    func next(_ name: Int) -> Int { logs[name]?.records.count ?? 0 }
 
     mutating func apply(_ operation: Operation, in batch: BatchNumber) {
         switch operation {
         case .create(let name, let log):
             logs[name] = log
+            logCount += 1
             highestID = log.id
             lastTimestamp = max(lastTimestamp, log.created)
             touch(name, batch)
@@ -96,9 +100,12 @@ struct StoreModel {
             touch(name, batch)
         case .delete(let name):
             deleted[name] = logs[name]!.id
+            logCount -= 1
+            recordCount -= logs[name]!.keptCount
             logs[name] = nil
             lastBatches[name] = batch
         case .trim(let name, let offset):
+            recordCount -= UInt64(offset - logs[name]!.first)
             logs[name]!.first = offset
             touch(name, batch)
         }
@@ -113,6 +120,7 @@ struct StoreModel {
         _ name: Int, _ records: [SentRecord], _ identity: Request.Identity, _ answer: AppendTicket
     ) {
         logs[name]!.records += records
+        recordCount += UInt64(records.count)
         logs[name]!.bytes += records.reduce(0) { $0 + UInt64($1.bytes.count) }
         lastTimestamp = max(lastTimestamp, answer.timestamp)
         switch identity {
