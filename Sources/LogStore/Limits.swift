@@ -34,6 +34,11 @@ public enum LogStoreLimits {
     static let keyOverheadBytes = 144
     /// Producers, and keys, that one turn of the loop forgets or puts into a checkpoint.
     static let identitiesExpiredPerTurn = 250
+    /// Bytes of the fields of an append: a producer with the longest id, or the longest key and a fingerprint; and its place
+    /// in a group.
+    public static let appendFieldsBytesMax = 192
+    /// Bytes of the fields of a creation: the longest name and media type, and a configuration.
+    public static let creationFieldsBytesMax = 448
     /// Appends of one group.
     public static let groupAppendsMax = 1_000
 }

@@ -32,7 +32,7 @@ extension LogStore {
         let settings = LogSettings(contentType: options.contentType)
         if known == nil { unsafe writeCreation(name, settings, to: &created) }
         var fields = FieldWriter()
-        write(options.identity, to: &fields)
+        options.identity.write(to: &fields)
         let bytes = creationBytes(created) + frameBytes(fieldsBytes: fields.bytes.count, body)
         if let refusal = wal.refusal(frameBytes: bytes) { return StoreAppend(refusal) }
         guard wal.pendingBytes + bytes <= configuration.pendingBytesMax else { return .pendingLimit }
@@ -117,21 +117,6 @@ extension LogStore {
     func writeCreation(_ name: UnsafeRawBufferPointer, _ settings: LogSettings, to fields: inout FieldWriter) {
         unsafe fields.append(.logName, name)
         settings.write(to: &fields)
-    }
-
-    /// Adds the fields by which a repeat is recognised after a restart.
-    func write(_ identity: RequestIdentity, to fields: inout FieldWriter) {
-        switch identity {
-        case .none: return
-        case .producer(let id, let epoch, let sequence):
-            unsafe ProducerField(id: id, epoch: epoch, sequence: sequence).write(to: &fields)
-        case .key(let key, let fingerprint):
-            unsafe fields.append(.idempotencyKey, key)
-            var digest = ByteWriter(reservingBytes: 16)
-            digest.append(fingerprint.low)
-            digest.append(fingerprint.high)
-            fields.append(.bodyFingerprint, digest.bytes)
-        }
     }
 
     /// Has a repeat of a staged request recognised from now on.

@@ -19,6 +19,7 @@ struct Serve: ParsableCommand {
 
     @OptionGroup(title: "Place") var place: PlaceOptions
     @OptionGroup(title: "Requests") var requests: RequestOptions
+    @OptionGroup(title: "Exactly once") var identities: IdentityOptions
     @OptionGroup(title: "Connections") var connections: ConnectionOptions
     @OptionGroup(title: "Write-ahead log") var disk: DiskOptions
     @OptionGroup(title: "Operation") var operation: OperationOptions
@@ -48,6 +49,7 @@ struct Serve: ParsableCommand {
         var store = LogStoreConfiguration(wal: WriteAheadLogConfiguration(directory: try place.directory()))
         store.wal.allowsUnsafeFileSystem = try place.allowsUnsafeFileSystem()
         try requests.apply(to: &store, requestBytesMax: batchBytesNeeded)
+        try identities.apply(to: &store.identities)
         try disk.apply(to: &store.wal, batchBytesNeeded: batchBytesNeeded)
         var configuration = ServerConfiguration(listen: try place.address(), store: store, http: http)
         configuration.recordBytesMax = try requests.recordSizeMax(bodyBytesMax: http.requestBodyBytesMax)
@@ -151,6 +153,32 @@ struct RequestOptions: ParsableArguments {
     }
 }
 
+struct IdentityOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Idempotency keys that are known at a time. (default: 1000000)", valueName: "count"))
+    var keysMax: PositiveNumber?
+
+    @Option(
+        help: ArgumentHelp(
+            "Seconds for which an idempotency key is known. (default: 86400)", valueName: "seconds"))
+    var keyWindowSeconds: PositiveNumber?
+
+    @Option(help: ArgumentHelp("Producers that are known at a time. (default: 32768)", valueName: "count"))
+    var producersMax: PositiveNumber?
+
+    func apply(to identities: inout IdentityLimits) throws {
+        try set(&identities.keysMax, "keys-max", keysMax)
+        try set(&identities.keyWindowSeconds, "key-window-seconds", keyWindowSeconds)
+        try set(&identities.producersMax, "producers-max", producersMax)
+    }
+}
+
+/// Takes a limit from its flag or its environment variable; it stays where neither is there.
+private func set(_ limit: inout Int, _ name: String, _ flag: PositiveNumber?) throws {
+    limit = try EnvironmentVariable.value(
+        of: name, flag: flag, expecting: positiveNumber, default: PositiveNumber(limit)
+    ).value
+}
+
 struct ConnectionOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
@@ -198,12 +226,6 @@ struct ConnectionOptions: ParsableArguments {
             of: "body-rate-bytes-min", flag: bodyRateBytesMin, expecting: byteSize,
             default: ByteSize(bytes: http.bodyRateBytesMin)
         ).bytes
-    }
-
-    private func set(_ limit: inout Int, _ name: String, _ flag: PositiveNumber?) throws {
-        limit = try EnvironmentVariable.value(
-            of: name, flag: flag, expecting: positiveNumber, default: PositiveNumber(limit)
-        ).value
     }
 }
 

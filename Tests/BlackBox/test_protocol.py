@@ -13,7 +13,7 @@ ROUTES = {
     "/v1/logs/any/records": {"GET", "HEAD", "POST"},
     "/v1/logs/any/records/0": READ,
     "/v1/logs": READ,
-    "/v1/logs/any": READ,
+    "/v1/logs/any": READ | {"PUT", "PATCH", "DELETE"},
     "/v1/stats": READ,
     "/healthz": READ,
     "/readyz": READ,

@@ -294,3 +294,22 @@ final class SteppedClock: LogClock {
     var monotonicMicroseconds: Int64 { system.monotonicMicroseconds }
     var now: Timestamp { Timestamp(rawValue: system.now.rawValue + microseconds) }
 }
+
+/// The largest request must fit a batch whatever it says beside its records, or it would wait for room for ever.
+@Test func theLimitsOfFieldsHoldTheLargestOnes() {
+    let longest = [UInt8](repeating: UInt8(ascii: "x"), count: 128)
+    longest.withUnsafeBytes { bytes in
+        for identity in [
+            RequestIdentity.producer(id: bytes, epoch: 1, sequence: 1), .key(bytes, fingerprint: BodyFingerprint(bytes)),
+        ] {
+            var fields = FieldWriter()
+            GroupField(id: 1, index: 0, count: 1).write(to: &fields)
+            identity.write(to: &fields)
+            #expect(fields.bytes.count <= LogStoreLimits.appendFieldsBytesMax)
+        }
+        var fields = FieldWriter()
+        fields.append(.logName, bytes)
+        LogSettings(contentType: longest + longest.dropLast(), retention: Retention(bytes: 1)).write(to: &fields)
+        #expect(fields.bytes.count <= LogStoreLimits.creationFieldsBytesMax)
+    }
+}

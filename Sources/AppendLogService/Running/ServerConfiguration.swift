@@ -29,9 +29,10 @@ public struct ServerConfiguration: Sendable {
     public static func batchBytesNeeded(bodyBytesMax: Int, recordsPerRequestMax: Int) -> Int {
         // A body has no more records than bytes; of lines every other byte is a line end.
         let recordCount = min(recordsPerRequestMax, bodyBytesMax / 2 + 1)
-        let append = FrameHeader.frameBytes(fieldsBytes: 0, recordCount: recordCount, payloadBytes: bodyBytesMax)
+        let append = FrameHeader.frameBytes(
+            fieldsBytes: LogStoreLimits.appendFieldsBytesMax, recordCount: recordCount, payloadBytes: bodyBytesMax)
         let create = FrameHeader.frameBytes(
-            fieldsBytes: LogStoreLimits.logNameBytesMax + 8, recordCount: 0, payloadBytes: 0)
+            fieldsBytes: LogStoreLimits.creationFieldsBytesMax, recordCount: 0, payloadBytes: 0)
         return BatchHeader.byteCount + create + append
     }
 

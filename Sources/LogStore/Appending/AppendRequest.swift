@@ -18,6 +18,21 @@ public enum RequestIdentity {
     /// The numbering of a producer: each request one more than the one before, from 0 on in each epoch.
     case producer(id: UnsafeRawBufferPointer, epoch: UInt64, sequence: UInt64)
     case key(UnsafeRawBufferPointer, fingerprint: BodyFingerprint)
+
+    /// Adds the fields by which a repeat is recognised after a restart.
+    func write(to fields: inout FieldWriter) {
+        switch self {
+        case .none: return
+        case .producer(let id, let epoch, let sequence):
+            unsafe ProducerField(id: id, epoch: epoch, sequence: sequence).write(to: &fields)
+        case .key(let key, let fingerprint):
+            unsafe fields.append(.idempotencyKey, key)
+            var digest = ByteWriter(reservingBytes: 16)
+            digest.append(fingerprint.low)
+            digest.append(fingerprint.high)
+            fields.append(.bodyFingerprint, digest.bytes)
+        }
+    }
 }
 
 /// What an append says beside its records.

@@ -83,7 +83,7 @@ extension LogStore {
             }
             var fields = FieldWriter()
             GroupField(id: id, index: UInt32(index), count: UInt32(group.count)).write(to: &fields)
-            if index == 0 { write(identity, to: &fields) }
+            if index == 0 { identity.write(to: &fields) }
             return Part(append: append, creation: creation, fields: fields)
         }
     }

@@ -46,9 +46,9 @@ extension StoreModel {
         if sequence > expected {
             return .refused(.sequenceGap(expected: expected, received: sequence), after: after, index: 0)
         }
-        guard let place = sent.lastIndex(where: { $0.epoch == epoch && $0.sequence == sequence }),
-            sent.count - place <= LogStoreLimits.producerAnswersKept
-        else { return .refused(.duplicateForgotten, after: after, index: 0) }
+        guard let place = sent.lastIndex(where: { $0.epoch == epoch && $0.sequence == sequence }) else {
+            return .refused(.duplicateForgotten, after: after, index: 0)
+        }
         let answers = [sent[place].answer]
         return sent.count - place <= Self.surelyKeptCount
             ? .repeated(answers) : .repeatedOrForgotten(answers, after: after)
