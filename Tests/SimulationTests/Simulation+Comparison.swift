@@ -16,8 +16,8 @@ extension Simulation {
             Request.key(key).withUnsafeBytes { self.store!.keys.entry(of: $0, in: .none) } != nil
         }
         return try history.recovered(
-            (0..<history.nameCount).map(shown), began: store!.wal.durable.number, hasGroupKey: hasGroupKey,
-            mayLose: mayLose)
+            (0..<history.nameCount).map(shown), began: store!.wal.durable.number, nextID: store!.nextID,
+            hasGroupKey: hasGroupKey, mayLose: mayLose)
     }
 
     /// After each turn: the totals, and one log.

@@ -67,7 +67,8 @@ struct History {
     /// Takes what a start has shown of each name. It must have kept all that was acknowledged, and of the rest one batch
     /// wholly, or nothing. Returns true if it has lost the batch that it was allowed to lose.
     mutating func recovered(
-        _ shown: [LogSummary?], began batch: BatchNumber, hasGroupKey: (Int) -> Bool, mayLose: BatchNumber? = nil
+        _ shown: [LogSummary?], began batch: BatchNumber, nextID: LogID, hasGroupKey: (Int) -> Bool,
+        mayLose: BatchNumber? = nil
     ) throws -> Bool {
         defer {
             pending = []
@@ -79,7 +80,14 @@ struct History {
         // Only the key can tell where the rest of a batch undid itself.
         let mustSurvive = group.map(hasGroupKey) ?? false
         let difference = difference(durable, shown)
-        if difference == nil, !mustSurvive { return false }
+        if difference == nil, !mustSurvive {
+            // A batch that undid itself is lost unseen, but for the ids that it gave out.
+            guard mayLose == lastBatch, nextID <= durable.highestID, let beforeLast,
+                self.difference(beforeLast, shown) == nil
+            else { return false }
+            (durable, lastBatch) = (beforeLast, .zero)
+            return true
+        }
         let (known, last, before) = (durable, lastBatch, beforeLast)
         if let candidate {
             acknowledge(through: candidate)
