@@ -120,6 +120,7 @@ extension Simulation {
             if request.isGroup { tally[.groupRefusals] += 1 }
         case (.repeatedOrForgotten(_, let after), .refused(let refusal, _)) where refusal.cause == .duplicateForgotten:
             try compareAfter(after, refusal.after, "forgotten")
+            note(refusal.cause)
         default:
             throw Failure(
                 description: "\(request.isGroup ? "group" : "append") to log \(request.parts[0].name) "

@@ -36,7 +36,8 @@ final class Simulation {
         maintenance = Coroutine(seed: value)
         disk = SimulatedDisk(&seed, maintenance)
         clock = SimulatedClock(&seed)
-        history = History(nameCount: workload.logCount, keepsLast: workload.endsInDamage)
+        history = History(
+            nameCount: workload.logCount, keepsLast: workload.endsInDamage, answersKept: workload.answersKept)
     }
 
     func run() throws {

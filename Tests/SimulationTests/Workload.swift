@@ -33,6 +33,8 @@ struct Workload {
     private let kinds: [Kind]
     /// One producer of one log sends more than answers are kept for.
     let hasBusyProducer: Bool
+    /// Answers of a producer that are kept.
+    let answersKept: Int
     private let machine: Machine
     private let changesMachine: Bool
     private let changesSegmentSize: Bool
@@ -53,6 +55,7 @@ struct Workload {
         endsInDamage = seed.once(in: 3)
         kinds = seed.once(in: 3) ? [] : Self.kinds(&seed)
         hasBusyProducer = seed.once(in: 12)
+        answersKept = seed.pick([2, 8, LogStoreLimits.producerAnswersKept])
         autoCreate = kinds.isEmpty || !seed.once(in: 6)
     }
 

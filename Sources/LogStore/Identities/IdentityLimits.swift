@@ -7,5 +7,8 @@ public struct IdentityLimits: Sendable {
     /// Seconds for which an idempotency key is known.
     public var keyWindowSeconds = LogStoreLimits.keyWindowSecondsDefault
 
+    /// The last answers of a producer that a repeat can get; those in flight are not counted.
+    var producerAnswersKept = LogStoreLimits.producerAnswersKept
+
     public init() {}
 }

@@ -83,13 +83,15 @@ struct Producers {
             uses.append((place, request.answer.timestamp))
             return
         }
-        guard let last = entries[place]?.requests.last, (last.epoch, last.sequence) < (request.epoch, request.sequence)
-        else { return }
-        let kept = LogStoreLimits.producerAnswersKept
-        entries[place]?.requests.append(request)
-        while let requests = entries[place]?.requests, requests.count > kept, requests[kept].answer.batch <= durable {
-            entries[place]?.requests.removeFirst()
+        // Taken out, so that it is changed in its place.
+        guard var entry = entries[place].take() else { preconditionFailure("a producer's place is empty") }
+        defer { entries[place] = entry }
+        guard let last = entry.requests.last, (last.epoch, last.sequence) < (request.epoch, request.sequence) else {
+            return
         }
+        entry.requests.append(request)
+        let kept = limits.producerAnswersKept
+        while entry.requests.count > kept, entry.requests[kept].answer.batch <= durable { entry.requests.removeFirst() }
     }
 
     /// Forgets producers that were idle for the window; a few at a time.
@@ -118,7 +120,7 @@ extension Producers {
     /// Writes the producer at a place, as far as it is durable. Returns false if there is nothing.
     func write(_ place: Int, durable: BatchNumber, to writer: inout ByteWriter) -> Bool {
         guard let entry = entries[place] else { return false }
-        let requests = entry.requests.filter { $0.answer.batch <= durable }.suffix(LogStoreLimits.producerAnswersKept)
+        let requests = entry.requests.filter { $0.answer.batch <= durable }.suffix(limits.producerAnswersKept)
         guard !requests.isEmpty else { return false }
         writer.append(entry.name.log.rawValue)
         writer.append(UInt8(entry.name.id.count))

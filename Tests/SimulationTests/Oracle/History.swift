@@ -31,8 +31,8 @@ struct History {
     /// The last batch that was not acknowledged and that a start has found.
     private(set) var survivor: BatchNumber?
 
-    init(nameCount: Int, keepsLast: Bool) {
-        durable = StoreModel(nameCount: nameCount)
+    init(nameCount: Int, keepsLast: Bool, answersKept: Int) {
+        durable = StoreModel(nameCount: nameCount, answersKept: answersKept)
         sequenced = durable
         self.keepsLast = keepsLast
     }

@@ -13,9 +13,6 @@ enum Judgement {
 }
 
 extension StoreModel {
-    /// More may be kept while they are in flight.
-    private static let surelyKeptCount = LogStoreLimits.producerAnswersKept
-
     func judge(_ request: Request, autoCreate: Bool) -> Judgement {
         let name = request.parts[0].name
         // Where there is no log and none is made, nothing else matters.
@@ -50,7 +47,7 @@ extension StoreModel {
             return .refused(.duplicateForgotten, after: after, index: 0)
         }
         let answers = [sent[place].answer]
-        return sent.count - place <= Self.surelyKeptCount
+        return sent.count - place <= answersKept
             ? .repeated(answers) : .repeatedOrForgotten(answers, after: after)
     }
 

@@ -59,6 +59,8 @@ enum Operation {
 
 /// Everything that a store holds, in the simplest form there is.
 struct StoreModel {
+    /// Durable answers of a producer that a repeat surely gets; more may be kept.
+    let answersKept: Int
     /// By the number of the name.
     private(set) var logs: [LogModel?]
     private(set) var groupKeys: [Int: KeyModel] = [:]
@@ -71,7 +73,8 @@ struct StoreModel {
     private(set) var highestID = LogID.none
     private(set) var lastTimestamp = Timestamp.zero
 
-    init(nameCount: Int) {
+    init(nameCount: Int, answersKept: Int) {
+        self.answersKept = answersKept
         logs = Array(repeating: nil, count: nameCount)
         lastBatches = Array(repeating: .zero, count: nameCount)
         deleted = Array(repeating: .none, count: nameCount)
