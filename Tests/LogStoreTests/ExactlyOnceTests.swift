@@ -300,7 +300,8 @@ final class SteppedClock: LogClock {
     let longest = [UInt8](repeating: UInt8(ascii: "x"), count: 128)
     longest.withUnsafeBytes { bytes in
         for identity in [
-            RequestIdentity.producer(id: bytes, epoch: 1, sequence: 1), .key(bytes, fingerprint: BodyFingerprint(bytes)),
+            RequestIdentity.producer(id: bytes, epoch: 1, sequence: 1),
+            .key(bytes, fingerprint: BodyFingerprint(bytes)),
         ] {
             var fields = FieldWriter()
             GroupField(id: 1, index: 0, count: 1).write(to: &fields)
