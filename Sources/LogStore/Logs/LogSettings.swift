@@ -44,7 +44,7 @@ extension LogSettings {
     private static let unset = UInt64.max
 
     /// Adds the fields that hold the settings.
-    func write(to fields: inout FieldWriter) {
+    public func write(to fields: inout FieldWriter) {
         if let contentType { fields.append(.contentType, contentType) }
         guard !retention.isEmpty || appendsPerSecondMax != nil else { return }
         var writer = ByteWriter(reservingBytes: 32)
