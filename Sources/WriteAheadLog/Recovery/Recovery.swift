@@ -72,7 +72,9 @@ struct Recovery {
     func run(_ visitor: any RecoveryVisitor) throws(WriteAheadLogError) -> RecoveredLog? {
         let checkpoints = CheckpointDirectory(directory: directory, fileSystem: fileSystem)
         let (checkpoint, ignored) = try checkpoints.newest()
-        let catalog = try SegmentCatalog(directory, fileSystem, checkpoint)
+        let catalog = try naming(ignored) { () throws(WriteAheadLogError) in
+            try SegmentCatalog(directory, fileSystem, checkpoint)
+        }
         for path in try catalog.leftovers + checkpoints.leftovers() where !isReadOnly {
             try accessing { () throws(FileError) in try fileSystem.remove(path) }
         }
@@ -82,7 +84,7 @@ struct Recovery {
             }
             return nil
         }
-        let start = try startingPlace(catalog, checkpoint)
+        let start = try naming(ignored) { () throws(WriteAheadLogError) in try startingPlace(catalog, checkpoint) }
         if let checkpoint { try restore(checkpoint, visitor) }
         var segments = earlierSegments(catalog, before: start.fileIndex)
         for segment in segments { try visitor.index(segment) }
@@ -113,6 +115,18 @@ struct Recovery {
         return RecoveredLog(
             storeID: first.header.storeID, segments: segments, spares: Array(catalog.files[(current.fileIndex + 1)...]),
             retired: catalog.retired, chain: walk.chain, report: report)
+    }
+
+    /// What is missing may have been retired by a checkpoint that is unreadable: damage then names that too.
+    private func naming<Value>(
+        _ ignored: [String], _ body: () throws(WriteAheadLogError) -> Value
+    ) throws(WriteAheadLogError) -> Value {
+        do throws(WriteAheadLogError) { return try body() } catch {
+            guard case .damaged(let damage) = error, !ignored.isEmpty else { throw error }
+            let names = ignored.map { "checkpoint/\($0)" }.joined(separator: " ")
+            throw .damaged(
+                Damage(file: damage.file, position: damage.position, cause: "\(damage.cause) (unreadable: \(names))"))
+        }
     }
 
     private func startingPlace(
