@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from client import append_ok, check_log, get_json, read_all, send_json
-from server import wait_until
+from server import run, wait_until
 
 SEGMENT_BYTES = 4 << 20
 RECORD = b"r" * 400_000
@@ -87,3 +87,33 @@ def test_the_space_of_a_deleted_log_comes_back(start_server, log):
     server.start()
     with server.connect() as connection:
         assert read_all(connection, log) == [b"anew"]
+
+
+def test_verify_and_repair_know_what_was_retired(start_server, log, tmp_path):
+    server = start_server()
+    with server.connect() as connection:
+        append_ok(connection, f"{log}.cold", b"cold")
+        put(connection, f"{log}.settled", {"retention": {"records": 1000}, "content_type": "text/plain"})
+        fill(connection, f"{log}.gone", 20)
+        fill(connection, log, 60)
+        assert connection.request("DELETE", target(f"{log}.gone")).status in (200, 204)
+        check_log(send_json(connection, "POST", target(log, "/trim"), {"before": 55}))
+        wait_until(lambda: segment_bytes(server.data_dir) <= 4 * SEGMENT_BYTES + (1 << 20), "the segments to go")
+        settled = get_json(connection, target(f"{log}.settled"))
+    server.stop()
+    found = run("verify", str(server.data_dir))
+    assert found.returncode == 0 and "no damage" in found.stdout, found.stdout + found.stderr
+    copy = tmp_path / "copy"
+    repaired = run("repair", str(server.data_dir), "--output", str(copy))
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    assert run("verify", str(copy)).returncode == 0
+    server.data_dir.rename(tmp_path / "old")
+    copy.rename(server.data_dir)
+    server.start()
+    with server.connect() as connection:
+        assert read_all(connection, f"{log}.cold") == [b"cold"]
+        assert read_all(connection, log, 55) == [b"%08d" % number + RECORD for number in range(55, 60)]
+        assert get_json(connection, target(log))["first"] == 55
+        assert connection.request("GET", target(f"{log}.gone")).status == 404
+        again = get_json(connection, target(f"{log}.settled"))
+        assert (again["retention"], again["content_type"]) == (settled["retention"], settled["content_type"])
