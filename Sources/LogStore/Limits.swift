@@ -14,6 +14,13 @@ public enum LogStoreLimits {
     public static let stepBytesPerFrame = 64
     /// Logs that one turn of the loop adds to a checkpoint: about half a millisecond (2,000 took 2 to 12).
     public static let checkpointLogsPerTurn = 250
+    /// Microseconds between two checkpoints that are only there to have segments retired.
+    public static let retirementMicroseconds: Int64 = 500_000
+    /// Microseconds between two looks at what the logs' retention lets go.
+    public static let retentionMicroseconds: Int64 = 1_000_000
+    /// Logs that one turn of the loop looks at for that, and trims that it stages.
+    public static let retentionLogsPerTurn = 250
+    public static let retentionTrimsPerTurn = 16
     /// Bytes of staged and in-flight frames unless configured.
     public static let pendingBytesDefault = 64 << 20
     /// Answers that a producer's repeats can get again: as many requests as a client may have under way, and more.

@@ -22,7 +22,11 @@ extension LogStore {
     /// Takes note of a file that the maintenance thread has finished. Returns the failure to be logged, if there is one:
     /// an index that is not in place is kept in memory and made anew at the next start, a checkpoint comes again.
     public func finished(_ file: FinishedFile) -> FileError? {
-        if case .index(let segment) = file.kind, file.error == nil { unwrittenIndexes[segment] = nil }
+        switch file.kind {
+        case .index(let segment) where file.error == nil: unwrittenIndexes[segment] = nil
+        case .retired(let segment): unwrittenIndexes[segment] = nil
+        case .index, .checkpoint: break
+        }
         return file.error
     }
 
@@ -32,9 +36,11 @@ extension LogStore {
         let now = max(clock.now, lastTimestamp)
         producers.expire(now: now)
         keys.expire(now: now)
-        if checkpoint == nil && wantsCheckpoint {
+        stageRetention()
+        if checkpoint == nil && isCheckpointDue() {
             wantsCheckpoint = false
-            checkpoint = CheckpointBuilder(anchor: wal.scanAnchor, knownBelow: durableNextID, keys: keys.range)
+            checkpoint = CheckpointBuilder(
+                anchor: wal.scanAnchor, kept: keptSegments(), knownBelow: durableNextID, keys: keys.range)
         }
         guard var builder = checkpoint.take() else { return }
         let durable = wal.durable.number
@@ -44,7 +50,35 @@ extension LogStore {
             return
         }
         wal.writeCheckpoint(
-            builder.payload(nextID: nextID, lastTimestamp: lastTimestamp), anchor: builder.anchor)
+            builder.payload(nextID: nextID, lastTimestamp: lastTimestamp), anchor: builder.anchor, kept: builder.kept)
+    }
+
+    /// Whether a checkpoint is to be begun: after each segment, and while there are segments that nothing is kept of. Two
+    /// checkpoints have to say so before such a segment goes, and the second must cover more than the first.
+    private func isCheckpointDue() -> Bool {
+        if wal.isWritingCheckpoint { return false }
+        if wantsCheckpoint { return true }
+        guard wal.hasRetiredLeftovers || wal.segments.contains(where: { !isKept($0.position) }) else { return false }
+        let now = clock.monotonicMicroseconds
+        guard now >= nextRetirement else { return false }
+        guard wal.isBeyondLastCheckpoint else {
+            wal.advance()
+            return false
+        }
+        nextRetirement = now + LogStoreLimits.retirementMicroseconds
+        return true
+    }
+
+    /// Segments before the active one that hold records of logs. What is kept in them can only become less while the
+    /// checkpoint is gathered: so this is what a start from it needs, at least.
+    private func keptSegments() -> [Position] {
+        wal.segments.dropLast().map(\.position).filter { isKept($0) }
+    }
+
+    /// The parts of the last segments may not have been counted yet: the index of a segment is closed only when the first
+    /// batch of the next one is durable.
+    private func isKept(_ segment: Position) -> Bool {
+        segment >= activeIndex.segment || table.isLive(segment)
     }
 }
 
@@ -56,7 +90,7 @@ extension ActiveIndex {
             storeID: storeID, segment: segment, logs: groups.map { (table[$0.slot].id, $0.entries) })
         for (group, row) in zip(groups, rows) {
             table[group.slot].lastActiveEntry = -1
-            table[group.slot].extents.append(IndexExtent(segment: segment, row))
+            table.add(IndexExtent(segment: segment, row), to: group.slot)
         }
         return bytes
     }

@@ -21,17 +21,28 @@ extension LogStore {
             case .close: table[frame.slot].isClosed = true
             case .delete: publishDeletion(frame.slot)
             case .trim:
-                let gone = table[frame.slot].trim(before: frame.first)
+                let gone = table.trim(frame.slot, before: frame.first)
                 recordCount -= gone.records
                 recordBytes -= gone.bytes
+                dropSealedPart(of: frame.slot)
             }
         }
+    }
+
+    /// Where all that is kept of a log is in the active segment, the sealed ones hold nothing of it.
+    private func dropSealedPart(of slot: LogSlot) {
+        let state = table[slot]
+        guard !state.extents.isEmpty,
+            !activeIndex.entries(last: state.lastActiveEntry, covering: state.first).isEmpty
+        else { return }
+        table.dropExtents(of: slot, count: state.extents.count)
     }
 
     private func publish(_ frame: PendingFrame, _ batch: DurableBatch, _ batchEnd: Position) {
         precondition(table[frame.slot].durableNext == frame.first, "a frame was published out of order")
         table[frame.slot].durableNext = frame.first + frame.count
         table[frame.slot].bytes += UInt64(frame.recordBytes)
+        table[frame.slot].lastAppend = frame.timestamp
         recordCount += UInt64(frame.count)
         recordBytes += UInt64(frame.recordBytes)
         activeIndex.add(

@@ -43,6 +43,9 @@ public final class LogStore {
     var checkpoint: CheckpointBuilder?
     /// A segment was turned since the last checkpoint was begun.
     var wantsCheckpoint = false
+    /// When a checkpoint may be written that is only there to have segments retired.
+    var nextRetirement: Int64 = 0
+    var retention = RetentionPass()
     /// Reads that wait for the disk.
     var reads: [UInt64: RangeRead] = [:]
     var nextReadNumber: UInt64 = 1
@@ -94,7 +97,7 @@ public final class LogStore {
         // The epoch's batch may have begun a new segment.
         if activeIndex.segment != wal.active.position { sealActiveIndex(next: wal.active.position) }
         for (index, bytes) in replay.lostIndexes { putInPlace(index, bytes) }
-        wantsCheckpoint = wal.segments.count > 1
+        wantsCheckpoint = wal.segments.count > 1 || wal.hasRetiredLeftovers
     }
 
     /// The slot of a durable log.

@@ -59,6 +59,7 @@ final class StoreReplay: RecoveryVisitor {
             table[slot].sequencedNext = log.next
             table[slot].durableNext = log.next
             table[slot].bytes = log.bytes
+            table[slot].lastAppend = log.lastAppend
         }
         try reader.restore(&producers, &keys)
     }
@@ -79,8 +80,7 @@ final class StoreReplay: RecoveryVisitor {
         if let rows = readIndex(path, segment) {
             for row in rows {
                 guard let slot = slots[row.log] else { continue }
-                table[slot].extents.append(IndexExtent(segment: segment.position, row))
-                table[slot].dropDeadExtents()
+                table.add(IndexExtent(segment: segment.position, row), to: slot)
             }
             return
         }
@@ -168,7 +168,7 @@ final class StoreReplay: RecoveryVisitor {
             guard header.firstOffset <= table[slot].durableNext else {
                 throw damage(position, "a trim of log \(header.logID) to behind its tail")
             }
-            _ = table[slot].trim(before: header.firstOffset)
+            _ = table.trim(slot, before: header.firstOffset)
         case .create, .lost, .moved, .seal, .epoch: preconditionFailure("handled above")
         }
     }
@@ -261,6 +261,7 @@ final class StoreReplay: RecoveryVisitor {
         table[slot].durableNext = next + Int(header.recordCount)
         table[slot].sequencedNext = table[slot].durableNext
         table[slot].bytes += UInt64(header.payloadBytes)
+        table[slot].lastAppend = header.timestamp
     }
 }
 

@@ -35,6 +35,8 @@ public enum WriteAheadLogLimits {
     public static let predecessorWaitMilliseconds = 60_000
     /// Checkpoints kept: the newest may be the one a crash tore.
     public static let checkpointCountKept = 2
+    /// Bytes by which a retired segment is shortened at once: a whole one costs the commits beside it up to 9 ms.
+    public static let removalStepBytes = 4 << 20
     /// Bytes read at once when segments are scanned.
     public static let scanWindowBytes = 4 << 20
 }

@@ -54,6 +54,7 @@ extension WriteAheadLog {
                 let retryAt = clock.monotonicMicroseconds + WriteAheadLogLimits.spareRetryMicroseconds
                 spare = .failed(error, retryAt: retryAt)
             case .finished(let file):
+                noteFinished(file)
                 result.finishedFiles.append(file)
             }
         }
@@ -70,11 +71,13 @@ extension WriteAheadLog {
     }
 
     /// Makes a checkpoint durable; a `FinishedFile` reports how that went. The payload says at least what the batches
-    /// before the anchor said, and nothing that is not durable.
-    public func writeCheckpoint(_ payload: [UInt8], anchor: ScanAnchor) {
-        maintenance.post(
-            .writeCheckpoint(
-                Checkpoint(storeID: storeID, anchor: anchor, through: durable.number, payload: payload)))
+    /// before the anchor said, and nothing that is not durable. `kept` are the segments before the anchor that hold
+    /// records of logs: those that it does not name are retired when a second checkpoint does not name them either.
+    public func writeCheckpoint(_ payload: [UInt8], anchor: ScanAnchor, kept: [Position]) {
+        let checkpoint = Checkpoint(
+            storeID: storeID, anchor: anchor, through: durable.number, kept: kept, payload: payload)
+        retirement.begin(checkpoint)
+        maintenance.post(.writeCheckpoint(checkpoint))
     }
 }
 

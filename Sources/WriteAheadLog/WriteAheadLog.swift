@@ -41,6 +41,7 @@ public final class WriteAheadLog {
     var activeDescriptor: Int32
     var spare: SpareState = .none
     var recent: RecentBatches
+    var retirement: Retirement
     var descriptors: SegmentDescriptors
     public internal(set) var durable: DurablePoint
     public internal(set) var counters = Counters()
@@ -76,6 +77,7 @@ public final class WriteAheadLog {
         storeID = log.storeID
         chain = log.chain
         segments = log.segments
+        retirement = Retirement(leftovers: log.retired)
         self.activeDescriptor = activeDescriptor
         recent = RecentBatches(capacityBytes: WriteAheadLogLimits.recentBytesMax)
         descriptors = SegmentDescriptors(directory: directory, fileSystem: fileSystem)

@@ -16,13 +16,17 @@ public struct OfflineLogs {
         fileprivate var hinted = RecordOffset.zero
         /// Records below were gone by intent.
         fileprivate var first = RecordOffset.zero
+        fileprivate var isClosed = false
     }
 
     /// What has to stand before a frame, so that what follows it makes sense.
     public enum Insertion: Equatable, Sendable {
         /// The frame that made the log is gone. `isNameKnown`: a checkpoint still has its name.
-        case create(LogID, name: [UInt8], created: Timestamp, isNameKnown: Bool)
+        case create(LogID, name: [UInt8], created: Timestamp, settings: LogSettings = LogSettings(), isNameKnown: Bool)
         case lost(LogID, Range<RecordOffset>)
+        /// The frames that said so were in segments that are retired; a checkpoint still says it.
+        case trim(LogID, before: RecordOffset)
+        case close(LogID)
     }
 
     /// What became of a frame.
@@ -32,6 +36,8 @@ public struct OfflineLogs {
         public var refusal: String?
         /// It is kept, and is not as it should be.
         public var complaint: String?
+        /// Its log was deleted, and a checkpoint says so: there is no log that it could be told of.
+        public var isOfDeletedLog = false
     }
 
     public private(set) var byID: [LogID: Log] = [:]
@@ -46,6 +52,8 @@ public struct OfflineLogs {
     private var deleted: Set<LogID> = []
     /// What the newest checkpoint says.
     private var summed: [LogID: CheckpointReader.Log] = [:]
+    /// Logs below it that the newest checkpoint does not name were deleted.
+    private var knownBelow = LogID.none
 
     public init() {}
 
@@ -56,6 +64,7 @@ public struct OfflineLogs {
             do throws(FormatError) {
                 var reader = unsafe try CheckpointReader(bytes)
                 nextID = reader.nextID
+                knownBelow = reader.knownBelow
                 while let log = try reader.next() {
                     summed[log.id] = log
                     names.insert(log.name)
@@ -70,6 +79,10 @@ public struct OfflineLogs {
     public mutating func take(_ frame: FrameView, _ place: FramePlace) throws(WriteAheadLogError) -> Taking {
         let header = frame.header
         guard header.logID.rawValue < .max else { return Taking(refusal: "no log has the id \(header.logID)") }
+        if wasDeleted(header.logID) {
+            lastTimestamp = max(lastTimestamp, header.timestamp)
+            return Taking(isOfDeletedLog: true)
+        }
         var taking: Taking
         switch header.kind {
         case .create: taking = takeCreate(frame)
@@ -126,6 +139,7 @@ public struct OfflineLogs {
         if deleted.contains(id) { return Taking() }
         var taking = Taking()
         if byID[id] == nil { taking.insertions.append(make(id, at: header.timestamp).1) }
+        if header.kind == .close { byID[id]?.isClosed = true }
         if header.kind == .trim, let log = byID[id] { byID[id]?.first = max(log.first, header.firstOffset) }
         if header.kind == .delete, let log = byID.removeValue(forKey: id) {
             names.remove(log.name)
@@ -160,11 +174,15 @@ public struct OfflineLogs {
         var name = known?.name ?? Array("name-lost-\(id)".utf8)
         while known == nil && names.contains(name) { name += Array("-".utf8) }
         names.insert(name)
-        var log = Log(name: name)
-        log.first = known?.first ?? .zero
+        let log = Log(name: name)
         byID[id] = log
         nextID = max(nextID, id.next)
-        return (log, .create(id, name: name, created: known?.created ?? timestamp, isNameKnown: known != nil))
+        return (
+            log,
+            .create(
+                id, name: name, created: known?.created ?? timestamp, settings: known?.settings ?? LogSettings(),
+                isNameKnown: known != nil)
+        )
     }
 
     /// Takes what a damaged frame's header says, if it fits what is known.
@@ -180,8 +198,11 @@ public struct OfflineLogs {
     /// Whether records that were below the first one of their log are spoken of: they were not lost.
     public func isTrimmed(_ id: LogID, _ records: Range<RecordOffset>) -> Bool {
         guard let log = byID[id] else { return false }
-        return records.lowerBound == .zero && records.upperBound <= log.first
+        return records.upperBound <= max(log.first, summed[id]?.first ?? .zero)
     }
+
+    /// Whether the newest checkpoint says that a log was deleted: the frames that made or deleted it may be retired.
+    public func wasDeleted(_ id: LogID) -> Bool { id != .none && id < knownBelow && summed[id] == nil }
 
     /// All frames were given: what the checkpoint, and damaged frames, say beyond them.
     public mutating func settle() -> [Insertion] {
@@ -194,6 +215,11 @@ public struct OfflineLogs {
         for (id, log) in byID.sorted(by: { $0.key < $1.key }) where log.hinted > log.next {
             insertions.append(.lost(id, log.next..<log.hinted))
             byID[id]?.next = log.hinted
+        }
+        for (id, log) in byID.sorted(by: { $0.key < $1.key }) {
+            guard let known = summed[id] else { continue }
+            if known.first > log.first { insertions.append(.trim(id, before: known.first)) }
+            if known.isClosed && !log.isClosed { insertions.append(.close(id)) }
         }
         // As many logs as unknown bytes could have made: an id is never given again.
         let frameBytesMin = FrameHeader.frameBytes(fieldsBytes: 8, recordCount: 0, payloadBytes: 0)

@@ -91,6 +91,11 @@ struct OfflineScan {
             note(Damage(file: place.file, position: place.position, cause: cause))
         }
         guard taking.refusal == nil else { return logs.takeUnknown(Int(frame.header.byteCount)) }
+        if taking.isOfDeletedLog {
+            audit?.take(frame, place)
+            frameCount += 1
+            return
+        }
         if taking.complaint != nil { complaintCount += 1 }
         audit?.take(frame, place)
         frameCount += 1
@@ -106,8 +111,8 @@ struct OfflineScan {
             if !logs.isTrimmed(id, records) {
                 note(.records(log: logs.byID[id]?.name ?? [], records, cause: lastDamage))
             }
-        case .create(_, let name, _, isNameKnown: false): note(.name(given: name, cause: lastDamage))
-        case .create: break
+        case .create(_, let name, _, _, isNameKnown: false): note(.name(given: name, cause: lastDamage))
+        case .create, .trim, .close: break
         }
     }
 
@@ -115,7 +120,7 @@ struct OfflineScan {
     private mutating func checkIndex(_ header: SegmentHeader, isWhole: Bool) {
         defer { audit = nil }
         guard isWhole, let file = log.index(of: header.position),
-            let cause = audit?.difference(from: file, storeID: header.storeID)
+            let cause = audit?.difference(from: file, storeID: header.storeID, mayOmit: logs.wasDeleted)
         else { return }
         note(Damage(file: "wal/\(DataDirectory.indexName(header.position))", position: nil, cause: cause))
     }

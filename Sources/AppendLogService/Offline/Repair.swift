@@ -153,17 +153,28 @@ private final class Copy: OfflineScanVisitor {
     func insert(_ insertion: OfflineLogs.Insertion, at timestamp: Timestamp) throws(WriteAheadLogError) {
         try naming { () throws(FileError) in
             switch insertion {
-            case .create(let id, let name, let created, _):
+            case .create(let id, let name, let created, let settings, _):
                 var fields = FieldWriter()
                 fields.append(.logName, name)
+                settings.write(to: &fields)
                 let header = FrameHeader(
                     kind: .create, recordCount: 0, logID: id, firstOffset: .zero, timestamp: created, payloadBytes: 0)
                 try writer.add(header, fields)
             case .lost(let id, let records):
                 let (header, fields) = FrameHeader.lost(id, records, timestamp: timestamp)
                 try writer.add(header, fields)
+            case .trim(let id, let first): try add(.trim, id, first, timestamp)
+            case .close(let id): try add(.close, id, .zero, timestamp)
             }
         }
+    }
+
+    private func add(
+        _ kind: FrameKind, _ id: LogID, _ first: RecordOffset, _ timestamp: Timestamp
+    ) throws(FileError) {
+        let header = FrameHeader(
+            kind: kind, recordCount: 0, logID: id, firstOffset: first, timestamp: timestamp, payloadBytes: 0)
+        try writer.add(header, FieldWriter())
     }
 
     func endBatch() throws(WriteAheadLogError) {

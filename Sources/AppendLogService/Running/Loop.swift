@@ -133,9 +133,13 @@ final class Loop {
 
     private func note(_ file: FinishedFile) {
         guard let error = store.finished(file) else { return }
-        let what = file.kind == .checkpoint ? "a checkpoint" : "a segment's index"
-        logger.warning(
-            "\(what) could not be written: the next start takes longer", metadata: ["error": "\(error)"])
+        let what =
+            switch file.kind {
+            case .checkpoint: "a checkpoint could not be written: the next start takes longer"
+            case .index: "a segment's index could not be written: the next start takes longer"
+            case .retired: "a segment that holds nothing any more could not be removed: tried again later"
+            }
+        logger.warning("\(what)", metadata: ["error": "\(error)"])
     }
 
     /// Makes everything staged durable, answers those who waited for it, and closes all connections.

@@ -94,6 +94,17 @@ struct ActiveIndex {
         return []
     }
 
+    /// All entries of a log, in order. `last` is the log's last entry.
+    func entries(last: Int32) -> [IndexEntry] {
+        var found: [IndexEntry] = []
+        var index = last
+        while index >= 0 {
+            found.append(links[Int(index)].entry)
+            index = links[Int(index)].previous
+        }
+        return found.reversed()
+    }
+
     /// The entries by log, each log's in order: what the index file of the sealed segment holds. Counted first, then put
     /// in their places: the loop stands still meanwhile, and there may be hundreds of thousands.
     func grouped() -> [(slot: LogSlot, entries: ArraySlice<IndexEntry>)] {

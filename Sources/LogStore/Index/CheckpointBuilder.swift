@@ -6,15 +6,17 @@ import WriteAheadLog
 /// What it says may be newer than the anchor: the replay from the anchor skips what it has already.
 /// Little-endian: u32 version, u32 count of logs, u64 next log id, u64 last timestamp, u64 known-below, u32 count of
 /// producers, u32 count of keys; then each log: u64 id, u64 created, u64 first offset, u64 next offset, u64 bytes, u8 1 if it
-/// is closed, u8 bytes of the name, the name, u8 bytes of the media type, the media type, four u64 as in the field
+/// is closed, u64 timestamp of its last record, u8 bytes of the name, the name, u8 bytes of the media type, the media type, four u64 as in the field
 /// `configuration`; then the producers and the keys, as `Producers` and `IdempotencyKeys` write them.
 ///
 /// A log with an id below known-below that is not in the payload was deleted.
 struct CheckpointBuilder {
-    static let version: UInt32 = 2
+    static let version: UInt32 = 3
     static let headBytes = 40
 
     let anchor: ScanAnchor
+    /// The segments before the anchor that hold records.
+    let kept: [Position]
     /// All ids below it were durable logs when the checkpoint was begun.
     private let knownBelow: LogID
     /// The keys that were there then; later ones are behind the anchor.
@@ -29,8 +31,9 @@ struct CheckpointBuilder {
     private var nextProducer = 0
     private var nextKey: Int
 
-    init(anchor: ScanAnchor, knownBelow: LogID, keys: Range<Int>) {
+    init(anchor: ScanAnchor, kept: [Position] = [], knownBelow: LogID, keys: Range<Int>) {
         self.anchor = anchor
+        self.kept = kept
         self.knownBelow = knownBelow
         self.keys = keys
         nextKey = keys.lowerBound
@@ -85,6 +88,7 @@ struct CheckpointBuilder {
         logs.append(state.durableNext.rawValue)
         logs.append(state.bytes)
         logs.append(UInt8(state.isClosed ? 1 : 0))
+        logs.append(state.lastAppend.rawValue)
         logs.append(UInt8(name.count))
         logs.append(bytes: name)
         let settings = state.settings?.settings ?? LogSettings()

@@ -12,6 +12,8 @@ public struct CheckpointReader {
         /// Bytes of its records.
         public let bytes: UInt64
         public let isClosed: Bool
+        /// The timestamp of its last record.
+        public let lastAppend: Timestamp
         /// A valid name.
         public let name: [UInt8]
         public let settings: LogSettings
@@ -52,6 +54,7 @@ public struct CheckpointReader {
         let next = RecordOffset(rawValue: try reader.read())
         let bytes: UInt64 = try reader.read()
         let isClosed: UInt8 = try reader.read()
+        let lastAppend = Timestamp(rawValue: try reader.read())
         let name = unsafe try reader.readBytes(Int(try reader.read(UInt8.self)))
         let contentType = unsafe try reader.readBytes(Int(try reader.read(UInt8.self)))
         var settings = LogSettings(contentType: unsafe contentType.isEmpty ? nil : Array(contentType))
@@ -62,7 +65,7 @@ public struct CheckpointReader {
         }
         return Log(
             id: id, created: created, first: first, next: next, bytes: bytes, isClosed: isClosed == 1,
-            name: unsafe Array(name), settings: settings)
+            lastAppend: lastAppend, name: unsafe Array(name), settings: settings)
     }
 
     /// Reads what follows the logs; to be called behind the last of them.

@@ -21,8 +21,11 @@ public struct IndexAudit {
         entries[frame.logID, default: []].take(entry)
     }
 
-    /// What is wrong with the file, as a clause; nil if it is what the segment says.
-    public func difference(from file: [UInt8], storeID: StoreID) -> String? {
+    /// What is wrong with the file, as a clause; nil if it is what the segment says. An index that was made anew leaves out
+    /// the logs that were deleted before: `mayOmit` says which those may be.
+    public func difference(
+        from file: [UInt8], storeID: StoreID, mayOmit: (LogID) -> Bool = { _ in false }
+    ) -> String? {
         let rows: [IndexFile.Row]
         do throws(FormatError) {
             rows = try IndexFile.rows(contents: file, storeID: storeID, segment: segment.position)
@@ -31,7 +34,9 @@ public struct IndexAudit {
             return error.description
         }
         let logs = rows.map { (log: $0.log, entries: entries[$0.log, default: []][...]) }
-        guard rows.count == entries.count, logs.allSatisfy({ !$0.entries.isEmpty }) else {
+        let named = Set(rows.map(\.log))
+        guard entries.keys.allSatisfy({ named.contains($0) || mayOmit($0) }), logs.allSatisfy({ !$0.entries.isEmpty })
+        else {
             return "it does not name the logs that its segment holds"
         }
         let expected = IndexFile.encode(storeID: storeID, segment: segment.position, logs: logs).bytes

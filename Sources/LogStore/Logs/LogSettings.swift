@@ -46,7 +46,7 @@ extension LogSettings {
     public static let contentTypeBytesMax = 255
 
     /// Adds the fields that hold the settings.
-    func write(to fields: inout FieldWriter) {
+    public func write(to fields: inout FieldWriter) {
         precondition(contentType?.count ?? 0 <= Self.contentTypeBytesMax, "a media type is too long")
         if let contentType { fields.append(.contentType, contentType) }
         guard !retention.isEmpty || appendsPerSecondMax != nil else { return }

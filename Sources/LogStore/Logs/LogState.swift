@@ -73,6 +73,8 @@ struct LogState {
     var sequencedFirst = RecordOffset.zero
     var sequencedNext = RecordOffset.zero
     var durableNext = RecordOffset.zero
+    /// The timestamp of the last durable record.
+    var lastAppend = Timestamp.zero
     /// Bytes of the durable records that are kept; after a trim in the middle of what is kept an estimate.
     var bytes: UInt64 = 0
     /// The batch of the last frame about this log; 0 if it is from before this process.
@@ -97,14 +99,14 @@ struct LogState {
         bytes -= goneBytes
         first = offset
         sequencedFirst = max(sequencedFirst, offset)
-        dropDeadExtents()
         return (gone, goneBytes)
     }
 
-    /// Forgets the extents that end before the first record that is kept.
-    mutating func dropDeadExtents() {
+    /// How many of the extents end before the first record that is kept.
+    var deadExtentCount: Int {
+        if first >= durableNext { return extents.count }
         var dead = 0
         while dead + 1 < extents.count, extents[dead + 1].first <= first { dead += 1 }
-        extents.removeFirst(dead)
+        return dead
     }
 }

@@ -34,10 +34,12 @@ extension LogStore {
     /// Goes on with a read: gives records to the sink until it has enough, the tail is reached, or the disk is needed.
     public func step(_ read: RangeRead, into sink: RecordSink) -> ReadProgress {
         precondition(read.fetch == .none, "a read was stepped while the disk reads for it")
+        guard isShown(read.log) else { return .gone }
+        // Before what became of the disk's read: of a segment that was retired meanwhile there is nothing more to read.
+        if let progress = checkTrim(read) { return progress }
         if read.fetchError != 0 {
             return .failed(FileError(operation: "read", path: "a segment", code: -read.fetchError))
         }
-        guard isShown(read.log) else { return .gone }
         let end = min(read.tail, table[read.log].durableNext)
         read.share = LogStoreLimits.stepBytesMax
         while read.next < end {

@@ -112,6 +112,7 @@ public final class RangeRead {
     func restart(at offset: RecordOffset) {
         from = offset
         next = offset
+        fetchError = 0
         segment = nil
         entries = []
         cursor = nil

@@ -63,9 +63,14 @@ public protocol FileSystem: AnyObject, Sendable {
     func list(_ path: String) throws(FileError) -> [String]
     func rename(_ from: String, to: String) throws(FileError)
     func remove(_ path: String) throws(FileError)
+    /// Cuts an open file off at its end. Only makes the removal of a large file easier for what runs beside it: a file
+    /// system of a test may leave the file as it is.
+    func shorten(_ descriptor: Int32, to byteCount: UInt64) throws(FileError)
 }
 
 extension FileSystem {
+    public func shorten(_ descriptor: Int32, to byteCount: UInt64) throws(FileError) {}
+
     /// Opens a segment for commit writes and locks it for as long as one of them is under way, however this process
     /// ends: the kernel finishes a write whose process was killed, and lets the next one start before that.
     func openForCommits(_ path: String, _ mode: WriteMode) throws(FileError) -> Int32 {

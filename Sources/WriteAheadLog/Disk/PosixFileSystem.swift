@@ -110,6 +110,10 @@ public final class PosixFileSystem: FileSystem {
         guard unsafe unlink(path) == 0 else { throw FileError(operation: "unlink", path: path, code: errno) }
     }
 
+    public func shorten(_ descriptor: Int32, to byteCount: UInt64) throws(FileError) {
+        guard ftruncate(descriptor, off_t(byteCount)) == 0 else { throw failure("ftruncate", descriptor) }
+    }
+
     private func failure(_ operation: String, _ descriptor: Int32) -> FileError {
         FileError(operation: operation, path: "descriptor \(descriptor)", code: errno)
     }

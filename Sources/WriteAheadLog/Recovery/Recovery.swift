@@ -55,6 +55,8 @@ struct RecoveredLog {
     let segments: [Segment]
     /// Segments behind it, which hold no batch.
     let spares: [SegmentCatalog.File]
+    /// Segments that the checkpoint has retired, and of which something is still there.
+    var retired: [Position] = []
     let chain: ChainState
     var report: RecoveryReport
 }
@@ -68,19 +70,21 @@ struct Recovery {
 
     /// Returns nil for a directory in which no store has begun.
     func run(_ visitor: any RecoveryVisitor) throws(WriteAheadLogError) -> RecoveredLog? {
-        let catalog = try SegmentCatalog(directory, fileSystem)
         let checkpoints = CheckpointDirectory(directory: directory, fileSystem: fileSystem)
+        let (checkpoint, ignored) = try checkpoints.newest()
+        let catalog = try naming(ignored) { () throws(WriteAheadLogError) in
+            try SegmentCatalog(directory, fileSystem, checkpoint)
+        }
         for path in try catalog.leftovers + checkpoints.leftovers() where !isReadOnly {
             try accessing { () throws(FileError) in try fileSystem.remove(path) }
         }
-        let (checkpoint, ignored) = try checkpoints.newest()
         guard let first = catalog.files.first else {
             guard checkpoint == nil && ignored.isEmpty else {
                 throw .damaged(Damage(file: "wal", position: nil, cause: "there are checkpoints, and no segment"))
             }
             return nil
         }
-        let start = try startingPlace(catalog, checkpoint)
+        let start = try naming(ignored) { () throws(WriteAheadLogError) in try startingPlace(catalog, checkpoint) }
         if let checkpoint { try restore(checkpoint, visitor) }
         var segments = earlierSegments(catalog, before: start.fileIndex)
         for segment in segments { try visitor.index(segment) }
@@ -110,7 +114,19 @@ struct Recovery {
         try cut(torn, walk, catalog, &report)
         return RecoveredLog(
             storeID: first.header.storeID, segments: segments, spares: Array(catalog.files[(current.fileIndex + 1)...]),
-            chain: walk.chain, report: report)
+            retired: catalog.retired, chain: walk.chain, report: report)
+    }
+
+    /// What is missing may have been retired by a checkpoint that is unreadable: damage then names that too.
+    private func naming<Value>(
+        _ ignored: [String], _ body: () throws(WriteAheadLogError) -> Value
+    ) throws(WriteAheadLogError) -> Value {
+        do throws(WriteAheadLogError) { return try body() } catch {
+            guard case .damaged(let damage) = error, !ignored.isEmpty else { throw error }
+            let names = ignored.map { "checkpoint/\($0)" }.joined(separator: " ")
+            throw .damaged(
+                Damage(file: damage.file, position: damage.position, cause: "\(damage.cause) (unreadable: \(names))"))
+        }
     }
 
     private func startingPlace(
@@ -136,6 +152,13 @@ struct Recovery {
                 Damage(
                     file: "wal/\(missing)", position: checkpoint.anchor.segment,
                     cause: "the segment is missing where \(name) says that the log goes on"))
+        }
+        let found = Set(catalog.files[..<index].map(\.header.position))
+        if let missing = checkpoint.kept.first(where: { !found.contains($0) }) {
+            throw .damaged(
+                Damage(
+                    file: "wal/\(DataDirectory.segmentName(missing))", position: missing,
+                    cause: "the segment is missing, and \(name) says that it holds records that are kept"))
         }
         return (index, checkpoint.anchor.chain)
     }

@@ -14,19 +14,32 @@ struct SegmentCatalog {
     let files: [File]
     /// Temporary files that a run left when it ended in the middle.
     let leftovers: [String]
+    /// Segments that the checkpoint says are retired, and of which something is still there: never read.
+    let retired: [Position]
 
-    /// Reads every header. Throws where one is unreadable, foreign or out of its place.
-    init(_ directory: DataDirectory, _ fileSystem: any FileSystem) throws(WriteAheadLogError) {
+    /// Reads every header, but those of segments that the checkpoint has retired. Throws where one is unreadable, foreign
+    /// or out of its place.
+    init(
+        _ directory: DataDirectory, _ fileSystem: any FileSystem, _ checkpoint: Checkpoint? = nil
+    ) throws(WriteAheadLogError) {
         var files: [File] = []
+        var retired: Set<Position> = []
         var leftovers: [String] = []
         let names = try accessing { () throws(FileError) in try fileSystem.list(directory.segmentsPath) }
         for name in names {
             if name.hasSuffix(".tmp") { leftovers.append("\(directory.segmentsPath)/\(name)") }
-            guard let number = DataDirectory.number(of: name, ending: ".seg") else { continue }
-            files.append(try Self.read(name, Position(rawValue: number), directory, fileSystem))
+            let segment = DataDirectory.number(of: name, ending: ".seg")
+            guard let number = segment ?? DataDirectory.number(of: name, ending: ".idx") else { continue }
+            let position = Position(rawValue: number)
+            if checkpoint?.hasRetired(position) ?? false {
+                retired.insert(position)
+            } else if segment != nil {
+                files.append(try Self.read(name, position, directory, fileSystem))
+            }
         }
-        try Self.checkSequence(files)
+        try Self.checkSequence(files, anchor: checkpoint?.anchor.segment ?? .zero)
         self.files = files
+        self.retired = retired.sorted()
         self.leftovers = leftovers
     }
 
@@ -82,7 +95,8 @@ struct SegmentCatalog {
         }
     }
 
-    private static func checkSequence(_ files: [File]) throws(WriteAheadLogError) {
+    /// Up to the anchor the checkpoint says which segments are needed; from there on none may be missing.
+    private static func checkSequence(_ files: [File], anchor: Position) throws(WriteAheadLogError) {
         guard let first = files.first else { return }
         for (file, next) in zip(files, files.dropFirst()) {
             guard next.header.storeID == first.header.storeID else {
@@ -90,7 +104,8 @@ struct SegmentCatalog {
                     Damage(
                         file: "wal/\(next.name)", position: next.header.position, cause: "it belongs to another store"))
             }
-            guard next.header.position == file.limit else {
+            let mayLeaveOut = next.header.position <= anchor && next.header.position > file.limit
+            guard mayLeaveOut || next.header.position == file.limit else {
                 throw .damaged(
                     Damage(
                         file: "wal/\(next.name)", position: file.limit,

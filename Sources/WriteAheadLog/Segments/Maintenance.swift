@@ -8,6 +8,8 @@ public struct FinishedFile: Sendable {
         /// The index of the sealed segment at this position.
         case index(Position)
         case checkpoint
+        /// What was left of the retired segment at this position is gone.
+        case retired(Position)
     }
 
     public let kind: Kind
@@ -30,12 +32,13 @@ extension Worker: MaintenanceQueue where Job == Maintenance.Job, Outcome == Main
     var runsBesideTheLoop: Bool { true }
 }
 
-/// The thread that does what blocks: prepares segments, writes indexes and checkpoints.
+/// The thread that does what blocks: prepares and removes segments, writes indexes and checkpoints.
 final class Maintenance: Sendable {
     enum Job: Sendable {
         case prepare(SegmentHeader)
         case writeIndex(Position, [UInt8])
         case writeCheckpoint(Checkpoint)
+        case remove(Position)
     }
 
     enum Outcome: Sendable {
@@ -90,6 +93,10 @@ final class Maintenance: Sendable {
         case .writeCheckpoint(let checkpoint):
             return finished(.checkpoint) { () throws(FileError) in
                 try CheckpointDirectory(directory: directory, fileSystem: fileSystem).write(checkpoint)
+            }
+        case .remove(let position):
+            return finished(.retired(position)) { () throws(FileError) in
+                try SegmentRemoval(directory: directory, fileSystem: fileSystem).remove(position)
             }
         }
     }

@@ -18,6 +18,8 @@ struct SegmentDescriptors: ~Copyable {
         let descriptor: Int32
         var readCount = 0
         var lastUse: UInt64
+        /// Its file is gone: closed when the last read has ended.
+        var isGone = false
     }
 
     private let directory: DataDirectory
@@ -52,6 +54,20 @@ struct SegmentDescriptors: ~Copyable {
             preconditionFailure("a read ended on a descriptor that is not open")
         }
         entries[index].readCount -= 1
+        if entries[index].isGone && entries[index].readCount == 0 {
+            fileSystem.close(entries.remove(at: index).descriptor)
+        }
+    }
+
+    /// The files of a segment go: open descriptors would keep their space. What is being read stays open until its end.
+    mutating func forget(_ segment: Position) {
+        for index in entries.indices.reversed() {
+            guard [.direct(segment), .cached(segment), .index(segment)].contains(entries[index].target) else {
+                continue
+            }
+            entries[index].isGone = true
+            if entries[index].readCount == 0 { fileSystem.close(entries.remove(at: index).descriptor) }
+        }
     }
 
     private func open(_ target: Target) throws(FileError) -> Int32 {

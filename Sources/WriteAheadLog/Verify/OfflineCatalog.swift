@@ -17,6 +17,8 @@ struct OfflineCatalog {
 
     private(set) var files: [File] = []
     private(set) var damages: [Damage] = []
+    /// The newest checkpoint of this store.
+    let checkpoint: Checkpoint?
     /// The store that most of the segments belong to.
     let storeID: StoreID
 
@@ -25,6 +27,7 @@ struct OfflineCatalog {
         _ directory: DataDirectory, _ fileSystem: any FileSystem, checkpoints: [Checkpoint]
     ) throws(WriteAheadLogError) {
         let names = try accessing { () throws(FileError) in try fileSystem.list(directory.segmentsPath) }
+        var causes: [String: String] = [:]
         var found: [(name: String, position: Position, header: SegmentHeader?, size: UInt64)] = []
         for name in names {
             guard let number = DataDirectory.number(of: name, ending: ".seg") else { continue }
@@ -32,13 +35,21 @@ struct OfflineCatalog {
             let (header, size, cause) = try Self.read(path, "wal/\(name)", fileSystem)
             let position = Position(rawValue: number)
             found.append((name, position, header, size))
-            if let cause { damages.append(Damage(file: "wal/\(name)", position: position, cause: cause)) }
+            causes[name] = cause
         }
         // A checkpoint is asked only where no segment says whose it is.
         let ids = found.compactMap { $0.header?.storeID }
         storeID = Self.majority(ids.isEmpty ? checkpoints.map(\.storeID) : ids)
+        let storeID = storeID
+        let newest = checkpoints.filter { $0.storeID == storeID }.max { $0.through < $1.through }
+        checkpoint = newest
+        // What a crash left of a segment that was retired is nobody's.
+        found.removeAll { newest?.hasRetired($0.position) ?? false }
         let usual = found.lazy.compactMap { $0.header }.first
         for entry in found {
+            if let cause = causes[entry.name] {
+                damages.append(Damage(file: "wal/\(entry.name)", position: entry.position, cause: cause))
+            }
             add(entry, directory, blockBytes: usual?.blockBytes ?? UInt32(WriteAheadLogLimits.blockBytesMin))
         }
         files.sort { $0.file.header.position < $1.file.header.position }
@@ -87,11 +98,24 @@ struct OfflineCatalog {
         for (file, next) in zip(files, files.dropFirst()) {
             let expected = file.file.limit
             guard file.hasHeader, expected != next.file.header.position else { continue }
+            let position = next.file.header.position
+            if let checkpoint, position > expected, position <= checkpoint.anchor.segment { continue }
             damages.append(
                 Damage(
                     file: next.shown, position: expected,
                     cause: "the segment wal/\(DataDirectory.segmentName(expected)) before it is missing"))
         }
+        for position in missingKept {
+            damages.append(
+                Damage(
+                    file: "wal/\(DataDirectory.segmentName(position))", position: position,
+                    cause: "the segment is missing, and a checkpoint says that it holds records that are kept"))
+        }
+    }
+
+    /// Segments that the newest checkpoint says are needed, and that are not there.
+    var missingKept: [Position] {
+        checkpoint?.kept.filter { position in !files.contains { $0.file.header.position == position } } ?? []
     }
 
     private static func majority(_ ids: [StoreID]) -> StoreID {

@@ -43,8 +43,11 @@ struct SalvageWalk {
             return tail
         }
         try begin(first)
+        let missingCount = log.catalog.missingKept.count
+        if missingCount > 0 { try visit(.unknownBytes(missingCount * Int(first.file.header.segmentBytes))) }
         for index in files.indices {
             let header = files[index].file.header
+            try skipRetired(before: index)
             isSegmentWhole = files[index].hasHeader
             try visit(.segmentBegins(header, file: files[index].shown))
             try walk(index)
@@ -75,6 +78,18 @@ struct SalvageWalk {
             return try visit(.unknownBytes(position - .zero))
         }
         if checkpoint.anchor.segment == position { chain = checkpoint.anchor.chain }
+    }
+
+    /// Between two segments before the newest checkpoint's anchor others may have been retired: what was in them is not
+    /// known, and not missing. `begin` and the catalog have named those that are.
+    private mutating func skipRetired(before index: Int) throws(WriteAheadLogError) {
+        guard index > 0, let checkpoint = log.catalog.checkpoint else { return }
+        let position = files[index].file.header.position
+        guard files[index - 1].file.limit < position, position <= checkpoint.anchor.segment else { return }
+        // What is damaged at the end of the one before is settled as if the log ended there.
+        for gap in gaps { _ = try salvage(gap, until: nil) }
+        (gaps, firstMiss) = ([], nil)
+        chain = checkpoint.anchor.segment == position ? checkpoint.anchor.chain : nil
     }
 
     /// Goes through one segment.

@@ -99,9 +99,9 @@ extension RecoveryRow {
             try write(directory) { try $0.checkpoint([1]) }
             let name = try #require(directory.names(in: "checkpoint").last)
             var bytes = try #require(try directory.contents("checkpoint/\(name)"))
-            bytes[8] = 2
+            bytes[8] = 3
             try directory.overwrite("checkpoint/\(name)", at: 0, with: Crafted.withChecksum(bytes))
-            return .needsNewer("checkpoint/\(name)", "Format version 2")
+            return .needsNewer("checkpoint/\(name)", "Format version 3")
         },
     ]
 

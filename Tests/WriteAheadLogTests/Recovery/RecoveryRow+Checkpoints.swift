@@ -14,9 +14,28 @@ extension RecoveryRow {
             }
         },
         RecoveryRow("retired-segments") { directory in
-            let written = try writeWithCheckpoints(directory)
-            try directory.remove(directory.segment(0))
-            return .opens(written.framesFromSegment(1)) { $0.checkpoint = [2] }
+            let written = try writeThreeSegments(directory, kept: [])
+            for index in [0, 1] { try directory.remove(directory.segment(index)) }
+            return .opens(written.framesFromSegment(2)) { $0.checkpoint = [1] }
+        },
+        RecoveryRow("retired-between-kept") { directory in
+            let written = try writeThreeSegments(directory, kept: [0])
+            try directory.remove(directory.segment(1))
+            return .opens(written.framesFromSegment(2)) {
+                $0.checkpoint = [1]
+                $0.indexed = [.zero]
+            }
+        },
+        RecoveryRow("retired-and-half-removed") { directory in
+            let written = try writeThreeSegments(directory, kept: [])
+            try directory.resize(directory.segment(0), to: 4096)
+            try directory.resize(directory.segment(1), to: 0)
+            return .opens(written.framesFromSegment(2)) { $0.checkpoint = [1] }
+        },
+        RecoveryRow("kept-segment-missing") { directory in
+            try writeThreeSegments(directory, kept: [1])
+            try directory.remove(directory.segment(1))
+            return .refuses(directory.segment(1), Position(rawValue: 1 << 20), "it holds records that are kept")
         },
         RecoveryRow("newest-checkpoint-torn") { directory in
             let written = try writeWithCheckpoints(directory)
@@ -80,6 +99,15 @@ extension RecoveryRow {
             }
         },
     ]
+
+    /// Three segments, and a checkpoint in the last one that says which of the others are kept.
+    @discardableResult
+    private static func writeThreeSegments(_ directory: ScratchDirectory, kept: [Int]) throws -> Written {
+        try write(directory) { log in
+            while log.log.segments.count < 3 { try log.commit(bytes: 200_000) }
+            try log.checkpoint([1], kept: kept)
+        }
+    }
 
     /// Two segments, a checkpoint in each, and a batch behind the last checkpoint.
     @discardableResult

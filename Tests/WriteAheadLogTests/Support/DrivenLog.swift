@@ -167,9 +167,13 @@ final class DrivenLog {
     }
 
     /// Makes a checkpoint durable, of which a later start says that the log goes on in the active segment.
-    func checkpoint(_ payload: [UInt8]) throws {
+    /// `kept`: the indexes of the segments before it that it says are needed; all of them unless given.
+    func checkpoint(_ payload: [UInt8], kept: [Int]? = nil) throws {
         let count = finishedFiles.count
-        log.writeCheckpoint(payload, anchor: log.scanAnchor)
+        let positions =
+            kept.map { $0.map { Position(rawValue: UInt64($0 * Self.segmentBytes)) } }
+            ?? log.segments.dropLast().map(\.position)
+        log.writeCheckpoint(payload, anchor: log.scanAnchor, kept: positions)
         while finishedFiles.count == count { wait(timeoutMicroseconds: nil) }
         if let error = finishedFiles[count].error { throw error }
     }
