@@ -54,7 +54,8 @@ extension LogStore {
         case .producer(let id, let epoch, let sequence):
             let field = unsafe ProducerField(id: id, epoch: epoch, sequence: sequence)
             return producers.verdict(
-                on: field, in: slot.map { table[$0].id }, lastBatch: unsafe lastBatch(of: name))
+                on: field, in: slot.map { table[$0].id }, lastBatch: unsafe lastBatch(of: name),
+                durable: wal.durable.number)
         case .key(let key, let fingerprint):
             if let slot, let entry = unsafe keys.entry(of: key, in: table[slot].id) {
                 let answer = entry.answers[0]

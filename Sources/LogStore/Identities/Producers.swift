@@ -39,7 +39,9 @@ struct Producers {
     /// What is to be done with a request of a producer in a log; `log` is nil where there is none. That a producer is new
     /// there may be so only by `lastBatch`, the last one that says something about the logs of the name: one that knew it
     /// may be about to be deleted.
-    func verdict(on field: ProducerField, in log: LogID?, lastBatch: BatchNumber) -> IdentityVerdict {
+    func verdict(on field: ProducerField, in log: LogID?, lastBatch: BatchNumber, durable: BatchNumber)
+        -> IdentityVerdict
+    {
         guard let log, let place = places[Name(log: log, id: unsafe Array(field.id))],
             let entry = entries[place], let last = entry.requests.last
         else {
@@ -51,8 +53,13 @@ struct Producers {
         if field.sequence > last.sequence {
             return refused(.sequenceGap(expected: last.sequence + 1, received: field.sequence), last)
         }
-        let request = entry.requests.last { $0.epoch == field.epoch && $0.sequence == field.sequence }
-        return request.map { .repeated($0.answer) } ?? refused(.duplicateForgotten, last)
+        let requests = entry.requests
+        guard let index = requests.lastIndex(where: { $0.epoch == field.epoch && $0.sequence == field.sequence }) else {
+            return refused(.duplicateForgotten, last)
+        }
+        let answer = requests[index].answer
+        let isKept = requests.count - index <= limits.producerAnswersKept || answer.batch > durable
+        return isKept ? .repeated(answer) : refused(.duplicateForgotten, last)
     }
 
     private func begins(_ field: ProducerField, after batch: BatchNumber, _ hasRoom: () -> Bool) -> IdentityVerdict {
