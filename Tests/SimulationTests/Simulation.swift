@@ -105,7 +105,7 @@ final class Simulation {
     func turn() throws {
         let store = store!
         let timeout = store.wal.turn()
-        let segmentCount = store.wal.segments.count
+        let (segmentCount, active) = (store.wal.segments.count, store.wal.active.position)
         store.wal.wait(timeoutMicroseconds: timeout ?? 1_500_000, into: &events)
         if let batch = events.durable {
             store.publish(batch)
@@ -123,7 +123,9 @@ final class Simulation {
             newestCheckpoint = disk.newestName("/data/checkpoint", ending: ".ckpt")
         }
         store.tick()
-        tally[.segmentTurns] += store.wal.segments.count - segmentCount
+        let turned = store.wal.active.position == active ? 0 : 1
+        tally[.segmentTurns] += turned
+        tally[.retired] += segmentCount + turned - store.wal.segments.count
         try checkPromises()
         if let cause = store.wal.poisonCause, disk.faultRate == 0, !disk.isDead {
             throw Failure(description: "the log is poisoned without a fault (\(cause))")

@@ -1,7 +1,8 @@
 /// What a run has met, so that one can see that it is no empty run.
 struct Tally: Equatable, CustomStringConvertible {
     enum Event: String, CaseIterable {
-        case starts, crashesInOpen, crashes, cleanStops, poisoned, cuts, segmentTurns, checkpoints, checkpointStarts
+        case starts, crashesInOpen, crashes, cleanStops, poisoned, cuts, segmentTurns, retired, checkpoints
+        case checkpointStarts
         case sealed, fullDisks, shortReads, machineChanges, damages, refused, intact, lastBatchLost, damagedReads
         case acknowledged
         // Of requests with an identity.
