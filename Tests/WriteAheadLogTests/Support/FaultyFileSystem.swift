@@ -103,6 +103,11 @@ final class FaultyFileSystem: FileSystem {
         try inner.rename(from, to: to)
     }
 
+    func shorten(_ descriptor: Int32, to byteCount: UInt64) throws(FileError) {
+        try note("ftruncate", descriptor)
+        try inner.shorten(descriptor, to: byteCount)
+    }
+
     func remove(_ path: String) throws(FileError) {
         try note("unlink", path)
         try inner.remove(path)
