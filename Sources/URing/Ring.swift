@@ -144,7 +144,3 @@ public struct Ring: ~Copyable {
         throw RingError(operation: "io_uring_setup", errno: -result)
     }
 }
-
-/// - The value has one owner (`~Copyable`), so moving it to another thread leaves nothing behind on the first.
-/// - Nothing in it is bound to a thread before `restrictAndEnable`; afterwards the kernel refuses other threads itself.
-extension Ring: @unchecked Sendable {}

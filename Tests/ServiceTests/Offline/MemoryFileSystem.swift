@@ -13,8 +13,6 @@ final class MemoryFileSystem: FileSystem {
         var directories: Set<String> = []
         var open: [Int32: String] = [:]
         var next: Int32 = 1 << 20
-        var writtenBytes = 0
-        var bytesMax = Int.max
     }
 
     private let state: Mutex<State>
@@ -22,9 +20,6 @@ final class MemoryFileSystem: FileSystem {
     init(_ files: Files) { state = Mutex(State(files: files)) }
 
     var files: Files { state.withLock { $0.files } }
-
-    /// So many bytes can be written; then there is no space.
-    func limit(bytes: Int) { state.withLock { $0.bytesMax = bytes } }
 
     private func failure(_ operation: String, _ path: String, _ code: Int32) -> FileError {
         FileError(operation: operation, path: path, code: code)
@@ -63,9 +58,7 @@ final class MemoryFileSystem: FileSystem {
     }
 
     func write(_ descriptor: Int32, _ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(FileError) {
-        let hasRoom = state.withLock { state in
-            state.writtenBytes += bytes.count
-            guard state.writtenBytes <= state.bytesMax else { return false }
+        state.withLock { state in
             let path = state.open[descriptor]!
             var file = state.files.removeValue(forKey: path)!
             let end = Int(offset) + bytes.count
@@ -74,9 +67,7 @@ final class MemoryFileSystem: FileSystem {
                 UnsafeMutableRawBufferPointer(rebasing: $0[Int(offset)..<end]).copyMemory(from: bytes)
             }
             state.files[path] = file
-            return true
         }
-        if !hasRoom { throw failure("pwrite", "a file", ENOSPC) }
     }
 
     func synchronizeData(_ descriptor: Int32) throws(FileError) {}
