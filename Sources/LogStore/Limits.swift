@@ -21,6 +21,17 @@ public enum LogStoreLimits {
     /// Logs that one turn of the loop looks at for that, and trims that it stages.
     public static let retentionLogsPerTurn = 250
     public static let retentionTrimsPerTurn = 16
+    /// A segment is packed when at most this part of its bytes is of records that are kept: each byte that is copied then
+    /// frees another one at least.
+    public static let packedLiveShareMax = 0.5
+    /// Logs that one turn of the loop looks at to find such segments.
+    public static let surveyedLogsPerTurn = 250
+    /// Microseconds between two such looks.
+    public static let surveyMicroseconds: Int64 = 1_000_000
+    /// Bytes of frames that are copied at once; the next ones follow when they are durable.
+    public static let movedBytesPerBatch = 256 << 10
+    /// Microseconds between two reads of a segment that is packed: 25 MB a second.
+    public static let packingReadMicroseconds: Int64 = 10_000
     /// Bytes of staged and in-flight frames unless configured.
     public static let pendingBytesDefault = 64 << 20
     /// Answers that a producer's repeats can get again: as many requests as a client may have under way, and more.

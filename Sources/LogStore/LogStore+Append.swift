@@ -206,6 +206,7 @@ extension PendingFrame.Change {
         case .close: .close
         case .delete: .delete
         case .trim: .trim
+        case .moved: .moved
         }
     }
 }

@@ -11,6 +11,7 @@ extension LogStore {
         // No entry of an active index names them any more.
         table.freeDeleted()
         wantsCheckpoint = true
+        relocation.mayBeWanted = true
     }
 
     /// Has an index file written; until it is there, reads use the index in memory.
@@ -30,13 +31,20 @@ extension LogStore {
         return file.error
     }
 
-    /// Does a slice of what need not be done at once. Called at each turn of the loop, after `publish`.
-    public func tick() {
+    /// Does a slice of what need not be done at once. Called at each turn of the loop, after `publish`. Returns the
+    /// microseconds after which it wants to be called again, nil if it need not.
+    @discardableResult
+    public func tick() -> Int64? {
         // Also where nothing is appended, since what is full refuses everything.
         let now = max(clock.now, lastTimestamp)
         producers.expire(now: now)
         keys.expire(now: now)
         stageRetention()
+        gatherCheckpoint()
+        return relocate()
+    }
+
+    private func gatherCheckpoint() {
         if checkpoint == nil && isCheckpointDue() {
             wantsCheckpoint = false
             checkpoint = CheckpointBuilder(
@@ -85,12 +93,15 @@ extension LogStore {
 extension ActiveIndex {
     /// The bytes of the index file; each log gets its extent, and its chain of active entries ends.
     func writeOut(storeID: StoreID, into table: inout LogTable) -> [UInt8] {
-        let groups = grouped()
+        let (appended, moved) = runs()
         let (bytes, rows) = IndexFile.encode(
-            storeID: storeID, segment: segment, logs: groups.map { (table[$0.slot].id, $0.entries) })
-        for (group, row) in zip(groups, rows) {
-            table[group.slot].lastActiveEntry = -1
-            table.add(IndexExtent(segment: segment, row), to: group.slot)
+            storeID: storeID, segment: segment, runs: (appended + moved).map { (table[$0.slot].id, $0.run) })
+        for (place, row) in zip(appended, rows) {
+            table[place.slot].lastActiveEntry = -1
+            table.add(IndexExtent(segment: segment, row), to: place.slot)
+        }
+        for (place, row) in zip(moved, rows.dropFirst(appended.count)) {
+            table.note(IndexExtent(segment: segment, row), of: place.slot)
         }
         return bytes
     }
@@ -99,7 +110,7 @@ extension ActiveIndex {
 extension IndexExtent {
     init(segment: Position, _ row: IndexFile.Row) {
         self.init(
-            segment: segment, first: row.first, timestamp: row.timestamp, payloadBytes: row.payloadBytes,
+            segment: segment, first: row.first, end: row.end, timestamp: row.timestamp, payloadBytes: row.payloadBytes,
             frameBytes: row.frameBytes, blockStart: row.blockStart, entryCount: row.entryCount)
     }
 }

@@ -8,7 +8,8 @@ extension LogStore {
         let batchEnd = batch.position + batch.byteCount
         while let frame = pending.popFirst(in: batch.number) {
             switch frame.change {
-            case .append: publish(frame, batch, batchEnd)
+            case .append: publish(frame, entry(of: frame, batch, batchEnd))
+            case .moved: publishMoved(frame, entry(of: frame, batch, batchEnd))
             case .create:
                 table[frame.slot].isDurable = true
                 durableNextID = table[frame.slot].id.next
@@ -19,26 +20,27 @@ extension LogStore {
                 limitedLogCount += (settings?.limitCount ?? 0) - (table[frame.slot].settings?.limitCount ?? 0)
                 table[frame.slot].settings = settings
             case .close: table[frame.slot].isClosed = true
-            case .delete: publishDeletion(frame.slot)
+            case .delete:
+                publishDeletion(frame.slot)
+                relocation.mayBeWanted = true
             case .trim:
                 let gone = table.trim(frame.slot, before: frame.first)
                 recordCount -= gone.records
                 recordBytes -= gone.bytes
-                dropSealedPart(of: frame.slot)
+                relocation.mayBeWanted = true
             }
         }
     }
 
-    /// Where all that is kept of a log is in the active segment, the sealed ones hold nothing of it.
-    private func dropSealedPart(of slot: LogSlot) {
-        let state = table[slot]
-        guard !state.extents.isEmpty,
-            !activeIndex.entries(last: state.lastActiveEntry, covering: state.first).isEmpty
-        else { return }
-        table.dropExtents(of: slot, count: state.extents.count)
+    private func entry(of frame: PendingFrame, _ batch: DurableBatch, _ batchEnd: Position) -> IndexEntry {
+        IndexEntry(
+            offset: frame.first, timestamp: frame.timestamp,
+            frame: UInt32(batch.position + frame.byteOffset - batch.segment),
+            batchEnd: UInt32(batchEnd - batch.segment), payloadBytes: UInt32(frame.recordBytes),
+            frameBytes: UInt32(frame.byteCount))
     }
 
-    private func publish(_ frame: PendingFrame, _ batch: DurableBatch, _ batchEnd: Position) {
+    private func publish(_ frame: PendingFrame, _ entry: IndexEntry) {
         precondition(table[frame.slot].durableNext == frame.first, "a frame was published out of order")
         table[frame.slot].durableNext = frame.first + frame.count
         table[frame.slot].bytes += UInt64(frame.recordBytes)
@@ -46,12 +48,14 @@ extension LogStore {
         recordCount += UInt64(frame.count)
         recordBytes += UInt64(frame.recordBytes)
         activeIndex.add(
-            frame.slot, last: &table[frame.slot].lastActiveEntry,
-            IndexEntry(
-                offset: frame.first, timestamp: frame.timestamp,
-                frame: UInt32(batch.position + frame.byteOffset - batch.segment),
-                batchEnd: UInt32(batchEnd - batch.segment), payloadBytes: UInt32(frame.recordBytes),
-                frameBytes: UInt32(frame.byteCount)))
+            frame.slot, last: &table[frame.slot].lastActiveEntry, entry, end: frame.first + frame.count)
+    }
+
+    /// The copy is durable: it is what is read from now on.
+    private func publishMoved(_ frame: PendingFrame, _ entry: IndexEntry) {
+        let end = frame.first + frame.count
+        activeIndex.addMoved(frame.slot, entry, end: end)
+        table.addMoved(IndexExtent(segment: activeIndex.segment, entry, end: end), to: frame.slot)
     }
 
     private func publishDeletion(_ slot: LogSlot) {

@@ -46,6 +46,7 @@ public final class LogStore {
     /// When a checkpoint may be written that is only there to have segments retired.
     var nextRetirement: Int64 = 0
     var retention = RetentionPass()
+    var relocation = Relocation()
     /// Reads that wait for the disk.
     var reads: [UInt64: RangeRead] = [:]
     var nextReadNumber: UInt64 = 1

@@ -123,14 +123,21 @@ final class StoreReplay: RecoveryVisitor {
         let end = position + Int(batch.header.byteCount)
         var place = frames.nextFrameOffset
         while let frame = try next(&frames, position) {
-            // Lost records are found where they would be, so that nothing else is taken for them.
-            if frame.header.kind == .append || frame.header.kind == .lost, let slot = slots[frame.header.logID] {
-                index.add(
-                    slot, last: &table[slot].lastActiveEntry,
-                    IndexEntry(frame.header, frame: position + place, batchEnd: end, segment: index.segment))
+            if let slot = slots[frame.header.logID],
+                let records = IndexedRecords(frame, at: position + place, batchEnd: end, segment: index.segment)
+            {
+                add(records, of: slot, to: &index)
             }
             place = frames.nextFrameOffset
         }
+    }
+
+    private func add(_ records: IndexedRecords, of slot: LogSlot, to index: inout ActiveIndex) {
+        guard records.isMoved else {
+            return index.add(slot, last: &table[slot].lastActiveEntry, records.entry, end: records.end)
+        }
+        index.addMoved(slot, records.entry, end: records.end)
+        table.addMoved(IndexExtent(segment: index.segment, records.entry, end: records.end), to: slot)
     }
 
     private func next(_ batch: inout BatchView, _ position: Position) throws(WriteAheadLogError) -> FrameView? {
@@ -145,10 +152,8 @@ final class StoreReplay: RecoveryVisitor {
         case .seal, .epoch: return
         case .create: return try applyCreate(header, frame, position)
         case .lost: return try applyLost(header, frame, position)
-        case .moved:
-            throw .unsupported(file: "wal (position \(position.rawValue))", what: "a frame of the kind \(header.kind)")
         case .append: try applyIdentity(header, frame, position)
-        case .configure, .close, .delete, .trim: break
+        case .configure, .close, .delete, .trim, .moved: break
         }
         guard let slot = slots[header.logID] else {
             if isGone(header.logID) { return }
@@ -169,7 +174,11 @@ final class StoreReplay: RecoveryVisitor {
                 throw damage(position, "a trim of log \(header.logID) to behind its tail")
             }
             _ = table.trim(slot, before: header.firstOffset)
-        case .create, .lost, .moved, .seal, .epoch: preconditionFailure("handled above")
+        case .moved:
+            guard header.firstOffset + Int(header.recordCount) <= table[slot].durableNext else {
+                throw damage(position, "records of log \(header.logID) were moved that it never had")
+            }
+        case .create, .lost, .seal, .epoch: preconditionFailure("handled above")
         }
     }
 
@@ -229,21 +238,23 @@ final class StoreReplay: RecoveryVisitor {
         table[slot].sequencedNext = lost.upperBound
     }
 
-    /// Refuses where the segments do not reach back to the first record of a log: one was removed that was not retired.
+    /// Refuses where the segments do not hold all records of a log: one was removed that was not retired.
     func finish() throws(WriteAheadLogError) {
         for index in 0..<table.count {
             let slot = table.slot(at: Int32(index))
             let state = table[slot]
             guard state.isShown, state.first < state.durableNext else { continue }
-            if let extent = state.extents.first, extent.first <= state.first { continue }
-            let active = activeIndex?.entries(last: state.lastActiveEntry, covering: state.first) ?? []
+            var reached = state.first
+            for extent in state.extents where extent.first <= reached { reached = max(reached, extent.end) }
+            if reached >= state.durableNext { continue }
+            let active = activeIndex?.entries(last: state.lastActiveEntry, covering: reached) ?? []
             guard active.isEmpty else { continue }
             throw .damaged(
                 Damage(
                     file: "wal", position: nil,
                     cause:
                         "no segment holds the records of log \(String(decoding: table.name(of: slot), as: UTF8.self)) "
-                        + "from offset \(state.first) on: the first segments are missing"))
+                        + "from offset \(reached) on: segments are missing"))
         }
     }
 

@@ -82,11 +82,13 @@ extension WriteAheadLog {
 }
 
 extension FrameKind {
-    /// It adds to what is kept, so it leaves the reserve to frames that do not.
-    var leavesReserve: Bool {
+    /// Bytes that it leaves of a reserve: what adds to what is kept leaves it whole to what does not, and copies leave half
+    /// of it to what frees space at once.
+    func bytesLeft(of reserve: Int) -> Int {
         switch self {
-        case .append, .create, .configure: true
-        case .close, .delete, .trim, .moved, .seal, .epoch, .lost: false
+        case .append, .create, .configure: reserve
+        case .moved: reserve / 2
+        case .close, .delete, .trim, .seal, .epoch, .lost: 0
         }
     }
 }

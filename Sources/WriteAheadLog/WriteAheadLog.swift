@@ -147,7 +147,11 @@ public final class WriteAheadLog {
         if builders[filling].isEmpty { fillingSince = clock.monotonicMicroseconds }
         let offset = unsafe builders[filling].addFrame(header, fields: fields, fill: fill)
         isSealed = header.kind == .seal
-        counters.staged.add(records: Int(header.recordCount), bytes: frameBytes, recordBytes: Int(header.payloadBytes))
+        // Copies of records are not records.
+        let isCopy = header.kind == .moved
+        counters.staged.add(
+            records: isCopy ? 0 : Int(header.recordCount), bytes: frameBytes,
+            recordBytes: isCopy ? 0 : Int(header.payloadBytes))
         return .staged(StagedFrame(batch: fillingNumber, byteOffset: offset, byteCount: frameBytes))
     }
 
@@ -162,7 +166,7 @@ public final class WriteAheadLog {
         guard builder.fits(frameBytes: frameBytes) else { return .busy }
         let block = Int(active.header.blockBytes)
         let padded = roundedUp(builder.byteCount + frameBytes, to: block)
-        let reserve = kind.leavesReserve ? configuration.reserveBytes : 0
+        let reserve = kind.bytesLeft(of: configuration.reserveBytes)
         if padded + reserve <= active.remainingBytes { return nil }
         switch spare {
         case .ready: return nil

@@ -130,16 +130,21 @@ func linesAreCutAtTheirEnds(body: String, expected: [String]) throws {
             offset: RecordOffset(rawValue: UInt64(number) * 10), timestamp: Timestamp(rawValue: UInt64(number) + 7),
             frame: start + 64, batchEnd: start + 900, payloadBytes: number * 100 + 1, frameBytes: number * 200 + 2)
     }
-    let logs = [(log: LogID(rawValue: 3), entries: entries[...]), (log: LogID(rawValue: 1), entries: entries[4...])]
-    let (bytes, rows) = IndexFile.encode(storeID: store, segment: Position(rawValue: 4096), logs: logs)
+    let end = RecordOffset(rawValue: 45)
+    let runs = [
+        (log: LogID(rawValue: 3), run: IndexRun(entries: entries[...], end: end)),
+        (log: LogID(rawValue: 1), run: IndexRun(entries: entries[4...], end: end)),
+    ]
+    let (bytes, rows) = IndexFile.encode(storeID: store, segment: Position(rawValue: 4096), runs: runs)
     let decoded = try bytes.withUnsafeBytes {
         try IndexFile.rows(decoding: $0, storeID: store, segment: Position(rawValue: 4096))
     }
     #expect(decoded == rows)
-    for (row, log) in zip(rows, logs) {
+    for (row, (log, run)) in zip(rows, runs) {
+        #expect(row.log == log && row.first == run.first && row.end == run.end)
         let start = Int(row.blockStart)
         let block = Array(bytes[start..<start + IndexFile.blockBytes(entryCount: Int(row.entryCount))])
-        #expect(try block.withUnsafeBytes { try IndexFile.entries(decoding: $0, log: row.log) } == Array(log.entries))
+        #expect(try block.withUnsafeBytes { try IndexFile.entries(decoding: $0, log: row.log) } == Array(run.entries))
         for index in block.indices {
             var flipped = block
             flipped[index] ^= 1

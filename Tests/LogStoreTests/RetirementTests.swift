@@ -30,6 +30,7 @@ import WriteAheadLog
     @Test func aDeletedLogLeavesNoSegment() throws {
         let disk = try StoreOnDisk()
         try disk.append("other", [1])
+        disk.store.relocation.refused.insert(.zero)
         _ = try disk.fill("gone", segments: 5, recordBytes: Self.recordBytes)
         guard case .staged = disk.store.delete(try #require(disk.slot("gone"))) else { throw DeletedLog() }
         // The first holds the other log, the last is active, and there is a spare.
@@ -54,6 +55,7 @@ import WriteAheadLog
         let disk = try StoreOnDisk()
         let cold = uniqueRecord("cold", 0)
         try disk.append("cold", cold)
+        disk.store.relocation.refused.insert(.zero)
         let records = try disk.fill("hot", segments: 4, recordBytes: Self.recordBytes)
         try disk.append("late", cold)
         _ = try disk.fill("hot", segments: 6, recordBytes: Self.recordBytes)
@@ -88,6 +90,7 @@ import WriteAheadLog
     @Test func aSegmentThatIsKeptAndMissingIsDamage() throws {
         let disk = try StoreOnDisk()
         try disk.append("cold", [1])
+        disk.store.relocation.refused.insert(.zero)
         let records = try disk.fill("hot", segments: 5, recordBytes: Self.recordBytes)
         try disk.trim("hot", before: RecordOffset(rawValue: UInt64(records.count - 2)))
         disk.settle { disk.segmentFileCount <= 4 }
@@ -152,39 +155,4 @@ import WriteAheadLog
         disk.settle { SystemClock().monotonicMicroseconds > end }
         #expect(disk.summary("a").first == .zero)
     }
-}
-
-extension StoreOnDisk {
-    /// Appends until there are so many segments; gives the records.
-    fileprivate func fill(_ log: String, segments: Int, recordBytes: Int) throws -> [[UInt8]] {
-        var records: [[UInt8]] = []
-        while store.wal.segments.count < segments || records.count < 6 {
-            records.append(uniqueRecord(log, records.count, bytes: recordBytes))
-            try append(log, records[records.count - 1])
-        }
-        return records
-    }
-
-    fileprivate func trim(_ log: String, before offset: RecordOffset) throws {
-        let slot = try #require(self.slot(log))
-        guard case .staged(let ticket) = store.trim(slot, before: offset) else { throw DeletedLog() }
-        settle { store.wal.durable.number >= ticket.batch }
-    }
-
-    fileprivate func make(_ log: String, _ retention: Retention) throws {
-        let change = Array(log.utf8).withUnsafeBytes { store.create($0, LogSettings(retention: retention)) }
-        guard case .staged(let ticket) = change else { throw DeletedLog() }
-        settle { store.wal.durable.number >= ticket.batch }
-    }
-
-    fileprivate func summary(_ log: String) -> LogSummary { store.summary(slot(log)!) }
-
-    fileprivate var segmentPositions: [Position] { store.wal.segments.map(\.position) }
-
-    private func fileCount(_ ending: String) -> Int {
-        ((try? PosixFileSystem().list("\(directory)/wal")) ?? []).count { $0.hasSuffix(ending) }
-    }
-
-    fileprivate var segmentFileCount: Int { fileCount(".seg") }
-    fileprivate var indexFileCount: Int { fileCount(".idx") }
 }

@@ -48,6 +48,8 @@ public struct OfflineLogs {
     private var lastAppend = Timestamp.zero
     /// Bytes of frames of which nothing is known.
     public private(set) var unknownBytes = 0
+    /// Records that no frame held when those behind them came, and that none has brought since.
+    public private(set) var gaps: [LogID: [Range<RecordOffset>]] = [:]
     private var names: Set<[UInt8]> = []
     private var deleted: Set<LogID> = []
     /// What the newest checkpoint says.
@@ -75,8 +77,8 @@ public struct OfflineLogs {
         try result.get()
     }
 
-    /// Takes a frame. Throws for a kind that this version does not know what to do with.
-    public mutating func take(_ frame: FrameView, _ place: FramePlace) throws(WriteAheadLogError) -> Taking {
+    /// Takes a frame.
+    public mutating func take(_ frame: FrameView) -> Taking {
         let header = frame.header
         guard header.logID.rawValue < .max else { return Taking(refusal: "no log has the id \(header.logID)") }
         if wasDeleted(header.logID) {
@@ -104,7 +106,7 @@ public struct OfflineLogs {
         case .seal, .epoch: return Taking()
         case .configure, .close, .delete, .trim: taking = takeChange(header)
         case .moved:
-            throw .unsupported(file: place.file, what: "a frame of kind \(header.kind) at position \(place.position)")
+            taking = takeMoved(header, header.firstOffset..<header.firstOffset + Int(header.recordCount))
         }
         guard taking.refusal == nil else { return taking }
         if header.kind == .append {
@@ -163,9 +165,37 @@ public struct OfflineLogs {
             return Taking(
                 refusal: "records of log \(id) begin at \(records.lowerBound), where \(log.next) comes next")
         }
-        if records.lowerBound > log.next { taking.insertions.append(.lost(id, log.next..<records.lowerBound)) }
+        if records.lowerBound > log.next { taking.insertions.append(noteGap(id, log.next..<records.lowerBound)) }
         byID[id]?.next = records.upperBound
         return taking
+    }
+
+    /// Where they were appended may be gone: then these are the records.
+    private mutating func takeMoved(_ header: FrameHeader, _ records: Range<RecordOffset>) -> Taking {
+        let id = header.logID
+        var taking = Taking()
+        if deleted.contains(id) { return taking }
+        if byID[id] == nil { taking.insertions.append(make(id, at: header.timestamp).1) }
+        if let next = byID[id]?.next, next < records.upperBound {
+            taking.insertions.append(noteGap(id, next..<records.upperBound))
+            byID[id]?.next = records.upperBound
+        }
+        var found = 0
+        gaps[id] = gaps[id, default: []].flatMap { gap in
+            let part = gap.clamped(to: records)
+            guard !part.isEmpty else { return [gap] }
+            found += part.upperBound - part.lowerBound
+            return [gap.lowerBound..<part.lowerBound, part.upperBound..<gap.upperBound].filter { !$0.isEmpty }
+        }
+        guard found > 0 else { return taking }
+        byID[id]?.recordCount += UInt64(found)
+        byID[id]?.bytes += UInt64(Int(header.payloadBytes) * found / Int(header.recordCount))
+        return taking
+    }
+
+    private mutating func noteGap(_ id: LogID, _ records: Range<RecordOffset>) -> Insertion {
+        gaps[id, default: []].append(records)
+        return .lost(id, records)
     }
 
     /// A log whose making is gone gets the name that a checkpoint knows, or one that says what happened.
@@ -187,6 +217,12 @@ public struct OfflineLogs {
 
     /// Takes what a damaged frame's header says, if it fits what is known.
     public mutating func take(hint header: FrameHeader?, byteCount: Int) {
+        // Of records that were appended elsewhere: where they are gone there, a gap says so.
+        if let header, header.kind == .moved, let log = byID[header.logID],
+            header.firstOffset + Int(header.recordCount) <= log.next
+        {
+            return
+        }
         guard let header, header.kind == .append, let log = byID[header.logID],
             header.firstOffset == max(log.next, log.hinted)
         else { return takeUnknown(byteCount) }
@@ -197,8 +233,7 @@ public struct OfflineLogs {
 
     /// Whether records that were below the first one of their log are spoken of: they were not lost.
     public func isTrimmed(_ id: LogID, _ records: Range<RecordOffset>) -> Bool {
-        guard let log = byID[id] else { return false }
-        return records.upperBound <= max(log.first, summed[id]?.first ?? .zero)
+        records.upperBound <= max(byID[id]?.first ?? .zero, summed[id]?.first ?? .zero)
     }
 
     /// Whether the newest checkpoint says that a log was deleted: the frames that made or deleted it may be retired.
@@ -213,7 +248,7 @@ public struct OfflineLogs {
             byID[log.id]?.hinted = max(hinted, log.next)
         }
         for (id, log) in byID.sorted(by: { $0.key < $1.key }) where log.hinted > log.next {
-            insertions.append(.lost(id, log.next..<log.hinted))
+            insertions.append(noteGap(id, log.next..<log.hinted))
             byID[id]?.next = log.hinted
         }
         for (id, log) in byID.sorted(by: { $0.key < $1.key }) {

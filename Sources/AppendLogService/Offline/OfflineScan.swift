@@ -33,6 +33,8 @@ struct OfflineScan {
     private(set) var complaintCount = 0
     private(set) var lossCount = 0
     private(set) var tail = OfflineTail()
+    /// Records that are missing, unless a later frame has brought them.
+    private var gaps: [(log: LogID, name: [UInt8], records: Range<RecordOffset>, cause: Damage?)] = []
     private var audit: IndexAudit?
     /// The damage that was found last: why records are missing behind it.
     private var lastDamage: Damage?
@@ -57,6 +59,7 @@ struct OfflineScan {
         }
         self = state
         for insertion in logs.settle() { try insert(insertion, at: logs.lastTimestamp) }
+        noteGaps()
         if logs.unknownBytes > 0 { note(.unattributed(bytes: logs.unknownBytes, cause: lastDamage)) }
         // What only a start's own judgement found.
         if let saidByStart { note(saidByStart) }
@@ -85,7 +88,7 @@ struct OfflineScan {
     }
 
     private mutating func take(_ frame: FrameView, _ place: FramePlace) throws(WriteAheadLogError) {
-        let taking = try logs.take(frame, place)
+        let taking = logs.take(frame)
         for insertion in taking.insertions { try insert(insertion, at: frame.header.timestamp) }
         if let cause = taking.refusal ?? taking.complaint {
             note(Damage(file: place.file, position: place.position, cause: cause))
@@ -109,10 +112,19 @@ struct OfflineScan {
         switch insertion {
         case .lost(let id, let records):
             if !logs.isTrimmed(id, records) {
-                note(.records(log: logs.byID[id]?.name ?? [], records, cause: lastDamage))
+                gaps.append((id, logs.byID[id]?.name ?? [], records, cause: lastDamage))
             }
         case .create(_, let name, _, _, isNameKnown: false): note(.name(given: name, cause: lastDamage))
         case .create, .trim, .close: break
+        }
+    }
+
+    private mutating func noteGaps() {
+        for gap in gaps {
+            for records in logs.gaps[gap.log, default: []].map({ $0.clamped(to: gap.records) })
+            where !records.isEmpty && !logs.isTrimmed(gap.log, records) {
+                note(.records(log: gap.name, records, cause: gap.cause))
+            }
         }
     }
 

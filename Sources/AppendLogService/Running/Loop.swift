@@ -69,9 +69,8 @@ final class Loop {
             if isTick { tick(now) }
             service.live.turn(now: now, wokenStreamCount: frontEnd.wokenStreamCount)
             if isTick || mustRunFrontEnd { frontEnd.run(nowMicroseconds: UInt64(now)) }
-            let wanted = store.wal.turn()
-            store.tick()
-            let wakes = min(wanted ?? .max, service.live.wantedMicroseconds(now: now) ?? .max, max(0, nextTick - now))
+            let wanted = min(store.wal.turn() ?? .max, store.tick() ?? .max)
+            let wakes = min(wanted, service.live.wantedMicroseconds(now: now) ?? .max, max(0, nextTick - now))
             timeout = frontEnd.mustRunAgain || !service.pausedReads.isEmpty ? 0 : wakes
         }
         return close()

@@ -64,6 +64,11 @@ public struct FrameView {
         }
     }
 
+    /// The records as they lie in the frame: their lengths (u32 each), and their bytes one behind the other.
+    public var records: (lengths: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer) {
+        unsafe (bytes.part(layout.lengths), bytes.part(layout.payload))
+    }
+
     private func recordStart(at index: Int) -> Int {
         var start = layout.payload.lowerBound
         for earlier in 0..<index { start += recordBytes(at: earlier) }

@@ -11,6 +11,8 @@ struct PendingFrame {
         case close
         case delete
         case trim
+        /// Records that were durable already have a copy.
+        case moved
     }
 
     let batch: BatchNumber

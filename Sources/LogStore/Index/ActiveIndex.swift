@@ -37,47 +37,74 @@ extension IndexEntry {
     }
 }
 
-/// A log's part in a sealed segment.
+/// A log's part in a segment: what it appended in a sealed one, or what was moved to any.
 struct IndexExtent: Equatable, Sendable {
     /// The position of the segment.
     let segment: Position
-    /// The first offset of the log in that segment.
-    let first: RecordOffset
-    /// The timestamp of its first frame in that segment.
-    let timestamp: Timestamp
+    /// The offsets of the records; some of the first may be below the first one that is kept.
+    var first: RecordOffset
+    var end: RecordOffset
+    /// Of the first frame, or later, but not later than that of the next extent.
+    var timestamp: Timestamp
     /// Bytes of its records in that segment, and of its frames.
-    let payloadBytes: UInt32
-    let frameBytes: UInt32
-    /// Where its entries begin in the index file, in bytes.
-    let blockStart: UInt32
-    let entryCount: UInt32
+    var payloadBytes: UInt32
+    var frameBytes: UInt32
+    /// Where its entries begin in the index file, in bytes; of the active segment there is none.
+    var blockStart: UInt32 = 0
+    var entryCount: UInt32 = 0
+}
+
+extension IndexExtent {
+    /// What one frame says.
+    init(segment: Position, _ entry: IndexEntry, end: RecordOffset) {
+        self.init(
+            segment: segment, first: entry.offset, end: end, timestamp: entry.timestamp,
+            payloadBytes: entry.payloadBytes, frameBytes: entry.frameBytes)
+    }
 }
 
 /// The sparse index of the segment that durable batches are being added to.
 ///
-/// All entries stand in one array in the order of their positions; the entries of one log are chained backwards.
+/// All entries of appended records stand in one array in the order of their positions; those of one log are chained
+/// backwards. Records that were moved here are rare, and stand beside them.
 struct ActiveIndex {
     private struct Link {
         let slot: LogSlot
         /// The entry of the same log before this one; -1 for none.
         let previous: Int32
         var entry: IndexEntry
+        /// Behind the last record of the log that begins in the entry's window.
+        var end: RecordOffset
     }
 
     /// The position of the segment.
     let segment: Position
     private var links: [Link] = []
+    private var moved: [LogSlot: [IndexRun]] = [:]
 
     init(segment: Position) {
         self.segment = segment
     }
 
-    /// Adds a frame: its bytes only, if its log has an entry for the same window already. `last` is the log's last entry,
-    /// updated.
-    mutating func add(_ slot: LogSlot, last: inout Int32, _ entry: IndexEntry) {
-        if last >= 0, links[Int(last)].entry.takes(entry) { return }
-        links.append(Link(slot: slot, previous: last, entry: entry))
+    /// Adds a frame: its bytes only, if its log has an entry for the same window already. `end` is the offset behind its
+    /// last record, `last` the log's last entry, updated.
+    mutating func add(_ slot: LogSlot, last: inout Int32, _ entry: IndexEntry, end: RecordOffset) {
+        if last >= 0, links[Int(last)].entry.takes(entry) {
+            links[Int(last)].end = end
+            return
+        }
+        links.append(Link(slot: slot, previous: last, entry: entry, end: end))
         last = Int32(links.count - 1)
+    }
+
+    /// Adds a frame whose records were moved here.
+    mutating func addMoved(_ slot: LogSlot, _ entry: IndexEntry, end: RecordOffset) {
+        moved[slot, default: []].take(entry, end: end)
+    }
+
+    /// The entries of the moved records of a log from the one that covers `offset` on; empty if it was not moved here.
+    func movedEntries(of slot: LogSlot, covering offset: RecordOffset) -> [IndexEntry] {
+        moved[slot]?.entries(covering: offset) ?? []
     }
 
     /// The entries of a log from the one that covers `offset` on, in order; empty if the log is not in this segment at
@@ -105,16 +132,22 @@ struct ActiveIndex {
         return found.reversed()
     }
 
-    /// The entries by log, each log's in order: what the index file of the sealed segment holds. Counted first, then put
-    /// in their places: the loop stands still meanwhile, and there may be hundreds of thousands.
-    func grouped() -> [(slot: LogSlot, entries: ArraySlice<IndexEntry>)] {
+    /// What the index file of the sealed segment holds: the runs that were appended, and those that were moved.
+    func runs() -> (appended: [(slot: LogSlot, run: IndexRun)], moved: [(slot: LogSlot, run: IndexRun)]) {
+        let places = moved.sorted { $0.key.index < $1.key.index }
+        return (appendedRuns(), places.flatMap { slot, runs in runs.map { (slot, $0) } })
+    }
+
+    /// The entries by log, each log's in order. Counted first, then put in their places: the loop stands still meanwhile,
+    /// and there may be hundreds of thousands.
+    private func appendedRuns() -> [(slot: LogSlot, run: IndexRun)] {
         guard let any = links.first else { return [] }
         // For each slot the count of its entries, then where they begin, and when they are in place where they end.
         var places = [Int](repeating: 0, count: 1 + links.reduce(0) { max($0, Int($1.slot.index)) })
-        var slots = [LogSlot](repeating: any.slot, count: places.count)
-        for link in links {
+        var lastLinks = [Int](repeating: 0, count: places.count)
+        for (index, link) in links.enumerated() {
             places[Int(link.slot.index)] += 1
-            slots[Int(link.slot.index)] = link.slot
+            lastLinks[Int(link.slot.index)] = index
         }
         var total = 0
         for slot in places.indices {
@@ -128,17 +161,20 @@ struct ActiveIndex {
             entries[places[slot]] = link.entry
             places[slot] += 1
         }
-        var groups: [(slot: LogSlot, entries: ArraySlice<IndexEntry>)] = []
+        var runs: [(slot: LogSlot, run: IndexRun)] = []
         var start = 0
         for (slot, end) in places.enumerated() where end > start {
-            groups.append((slots[slot], entries[start..<end]))
+            let last = links[lastLinks[slot]]
+            runs.append((last.slot, IndexRun(entries: entries[start..<end], end: last.end)))
             start = end
         }
-        return groups
+        return runs
     }
 
     /// The entries of one log whose chain has ended already, from the one that covers `offset` on.
     func entries(of slot: LogSlot, covering offset: RecordOffset) -> [IndexEntry] {
+        let moved = movedEntries(of: slot, covering: offset)
+        if !moved.isEmpty { return moved }
         let entries = links.filter { $0.slot == slot }.map(\.entry)
         guard let covering = entries.lastIndex(where: { $0.offset <= offset }) else { return [] }
         return Array(entries[covering...])

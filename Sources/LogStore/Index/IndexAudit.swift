@@ -4,7 +4,8 @@ import WriteAheadLog
 /// Builds the index of a segment anew from its frames, to be compared with the file beside it.
 public struct IndexAudit {
     private let segment: SegmentHeader
-    private var entries: [LogID: [IndexEntry]] = [:]
+    private var appended: [LogID: IndexRun] = [:]
+    private var moved: [LogID: [IndexRun]] = [:]
 
     public init(_ segment: SegmentHeader) {
         self.segment = segment
@@ -12,13 +13,17 @@ public struct IndexAudit {
 
     /// Takes a frame of the segment, in the order of the positions.
     public mutating func take(_ view: FrameView, _ place: FramePlace) {
-        let frame = view.header
         // What was damaged at the end of a segment is only known once the next one was looked into.
-        guard place.position >= segment.position else { return }
-        guard frame.kind == .append || view.lostRecords.map({ !$0.isEmpty }) ?? false else { return }
-        let entry = IndexEntry(
-            frame, frame: place.position, batchEnd: place.batchEnd, segment: segment.position)
-        entries[frame.logID, default: []].take(entry)
+        guard place.position >= segment.position,
+            let records = IndexedRecords(
+                view, at: place.position, batchEnd: place.batchEnd, segment: segment.position)
+        else { return }
+        let log = view.header.logID
+        if records.isMoved {
+            moved[log, default: []].take(records.entry, end: records.end)
+        } else {
+            appended[log, default: IndexRun(entries: [], end: .zero)].append(records.entry, end: records.end)
+        }
     }
 
     /// What is wrong with the file, as a clause; nil if it is what the segment says. An index that was made anew leaves out
@@ -33,21 +38,20 @@ public struct IndexAudit {
             if case .badLength = error { return "it is of another store, another segment or another length" }
             return error.description
         }
-        let logs = rows.map { (log: $0.log, entries: entries[$0.log, default: []][...]) }
+        let runs = rows.compactMap { row in run(of: row).map { (log: row.log, run: $0) } }
         let named = Set(rows.map(\.log))
-        guard entries.keys.allSatisfy({ named.contains($0) || mayOmit($0) }), logs.allSatisfy({ !$0.entries.isEmpty })
-        else {
+        guard runs.count == rows.count, logs.allSatisfy({ named.contains($0) || mayOmit($0) }) else {
             return "it does not name the logs that its segment holds"
         }
-        let expected = IndexFile.encode(storeID: storeID, segment: segment.position, logs: logs).bytes
+        let expected = IndexFile.encode(storeID: storeID, segment: segment.position, runs: runs).bytes
         return expected == file ? nil : "it does not say what its segment holds"
     }
-}
 
-extension [IndexEntry] {
-    /// Adds a frame behind the others of its log.
-    fileprivate mutating func take(_ entry: IndexEntry) {
-        if !isEmpty, self[count - 1].takes(entry) { return }
-        append(entry)
+    private var logs: Set<LogID> { Set(appended.keys).union(moved.keys) }
+
+    /// The run that a row is about.
+    private func run(of row: IndexFile.Row) -> IndexRun? {
+        let runs = (appended[row.log].map { [$0] } ?? []) + moved[row.log, default: []]
+        return runs.first { $0.first == row.first && $0.end == row.end }
     }
 }

@@ -2,17 +2,20 @@ import LogFormat
 
 /// The index file of a sealed segment.
 ///
-/// On disk, little-endian: magic "ALOGIDX1", u32 version, u32 count of logs, store id, u64 position of the segment,
+/// On disk, little-endian: magic "ALOGIDX1", u32 version, u32 count of runs, store id, u64 position of the segment,
 /// u64 bytes of the file, u32 zero, u32 CRC32C of the bytes before it and of the table behind it; the table: for each
-/// log u64 log id, u64 first offset, u64 first timestamp, u32 bytes of its records, u32 bytes of its frames, u32 start of
-/// its block, u32 count of its entries; the blocks: u32 CRC32C of the entries, u32 log id's low half, then for each
+/// run of a log u64 log id, u64 first offset, u64 offset behind the last record, u64 first timestamp, u32 bytes of its
+/// records, u32 bytes of its frames, u32 start of its block, u32 count of its entries; the blocks: u32 CRC32C of the entries, u32 log id's low half, then for each
 /// entry u64 offset, u64 timestamp, u32 place of the frame, u32 end of its batch, u32 bytes of the records, u32 bytes of
 /// the frames.
 struct IndexFile {
-    /// One log of the table.
+    /// One run of the table: records of a log whose offsets follow each other. What was appended in the segment is one; each
+    /// row of records that was moved there is another.
     struct Row: Equatable {
         let log: LogID
         let first: RecordOffset
+        /// Behind the last record.
+        let end: RecordOffset
         let timestamp: Timestamp
         let payloadBytes: UInt32
         let frameBytes: UInt32
@@ -21,29 +24,29 @@ struct IndexFile {
     }
 
     private static let magic: [UInt8] = Array("ALOGIDX1".utf8)
-    private static let version: UInt32 = 2
+    private static let version: UInt32 = 3
     static let headerBytes = 56
-    static let rowBytes = 40
+    static let rowBytes = 48
     static let blockHeaderBytes = 8
     static let entryBytes = 32
 
     /// The bytes of an index file, and its table.
     static func encode(
-        storeID: StoreID, segment: Position, logs: [(log: LogID, entries: ArraySlice<IndexEntry>)]
+        storeID: StoreID, segment: Position, runs: [(log: LogID, run: IndexRun)]
     ) -> (bytes: [UInt8], rows: [Row]) {
         var rows: [Row] = []
-        rows.reserveCapacity(logs.count)
-        var byteCount = headerBytes + logs.count * rowBytes
-        for (log, entries) in logs {
-            rows.append(Row(log, entries, blockStart: UInt32(byteCount)))
-            byteCount += blockBytes(entryCount: entries.count)
+        rows.reserveCapacity(runs.count)
+        var byteCount = headerBytes + runs.count * rowBytes
+        for (log, run) in runs {
+            rows.append(Row(log, run, blockStart: UInt32(byteCount)))
+            byteCount += blockBytes(entryCount: run.entries.count)
         }
         var bytes = [UInt8](repeating: 0, count: byteCount)
         unsafe bytes.withUnsafeMutableBytes { buffer in
             var writer = unsafe PlacedWriter(buffer)
             for byte in magic { writer.put(byte) }
             writer.put(version)
-            writer.put(UInt32(logs.count))
+            writer.put(UInt32(runs.count))
             writer.put(storeID.first)
             writer.put(storeID.second)
             writer.put(segment.rawValue)
@@ -53,7 +56,7 @@ struct IndexFile {
             writer.place = headerBytes
             for row in rows { writer.put(row) }
             writer.put(writer.checksum(from: headerBytes, continuing: head), at: crcPlace)
-            for (log, entries) in logs { writer.put(block: entries, of: log) }
+            for (log, run) in runs { writer.put(block: run.entries, of: log) }
         }
         return (bytes, rows)
     }
@@ -96,11 +99,13 @@ struct IndexFile {
         var rows: [Row] = []
         rows.reserveCapacity(count)
         for _ in 0..<count {
-            rows.append(
-                Row(
-                    log: LogID(rawValue: try reader.read()), first: RecordOffset(rawValue: try reader.read()),
-                    timestamp: Timestamp(rawValue: try reader.read()), payloadBytes: try reader.read(),
-                    frameBytes: try reader.read(), blockStart: try reader.read(), entryCount: try reader.read()))
+            let row = Row(
+                log: LogID(rawValue: try reader.read()), first: RecordOffset(rawValue: try reader.read()),
+                end: RecordOffset(rawValue: try reader.read()), timestamp: Timestamp(rawValue: try reader.read()),
+                payloadBytes: try reader.read(), frameBytes: try reader.read(), blockStart: try reader.read(),
+                entryCount: try reader.read())
+            guard row.first < row.end else { throw .badField }
+            rows.append(row)
         }
         return rows
     }
@@ -131,8 +136,9 @@ struct IndexFile {
 }
 
 extension IndexFile.Row {
-    /// The row of a log whose entries (one at least) lie in a block that begins there.
-    init(_ log: LogID, _ entries: ArraySlice<IndexEntry>, blockStart: UInt32) {
+    /// The row of a run whose entries (one at least) lie in a block that begins there.
+    init(_ log: LogID, _ run: IndexRun, blockStart: UInt32) {
+        let entries = run.entries
         let first = entries[entries.startIndex]
         var (payload, frames) = (UInt32.zero, UInt32.zero)
         // A file that was read may hold any numbers under a right checksum.
@@ -141,7 +147,7 @@ extension IndexFile.Row {
             frames &+= entry.frameBytes
         }
         self.init(
-            log: log, first: first.offset, timestamp: first.timestamp, payloadBytes: payload, frameBytes: frames,
+            log: log, first: first.offset, end: run.end, timestamp: first.timestamp, payloadBytes: payload, frameBytes: frames,
             blockStart: blockStart, entryCount: UInt32(entries.count))
     }
 }
@@ -168,6 +174,7 @@ private struct PlacedWriter {
     mutating func put(_ row: IndexFile.Row) {
         put(row.log.rawValue)
         put(row.first.rawValue)
+        put(row.end.rawValue)
         put(row.timestamp.rawValue)
         put(row.payloadBytes)
         put(row.frameBytes)

@@ -84,7 +84,8 @@ struct LogState {
     var settingsSequenced: LogSettingsBox?
     /// The last entry of this log in the index of the active segment; -1 for none.
     var lastActiveEntry: Int32 = -1
-    /// Where the sealed segments hold this log, in the order of the offsets.
+    /// Where this log is, but for what it appended in the active segment: in the order of the offsets, none of which two
+    /// have.
     var extents: [IndexExtent] = []
 
     /// Anyone may see it.
@@ -102,11 +103,10 @@ struct LogState {
         return (gone, goneBytes)
     }
 
-    /// How many of the extents end before the first record that is kept.
-    var deadExtentCount: Int {
-        if first >= durableNext { return extents.count }
-        var dead = 0
-        while dead + 1 < extents.count, extents[dead + 1].first <= first { dead += 1 }
-        return dead
+    /// The part that holds an offset, if that was not appended in the active segment.
+    func extent(covering offset: RecordOffset) -> IndexExtent? {
+        let index = extents.firstIndex(endingBehind: offset)
+        guard index < extents.count, extents[index].first <= offset else { return nil }
+        return extents[index]
     }
 }

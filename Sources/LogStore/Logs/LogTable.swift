@@ -19,8 +19,8 @@ struct LogTable {
     private var deleted: [Int32] = []
     /// Slots that may be used again.
     private var free: [Int32] = []
-    /// For each sealed segment in which a log has an extent, how many have. One that is not here holds nothing that is kept.
-    private var extentCounts: [Position: Int] = [:]
+    /// For each segment that extents are of, how many are. A sealed one that is not here holds nothing that is kept.
+    var extentCounts: [Position: Int] = [:]
 
     /// Slots, those of deleted logs included.
     var count: Int { states.count }
@@ -101,7 +101,7 @@ struct LogTable {
     mutating func delete(_ slot: LogSlot) {
         self[slot].isDeleted = true
         self[slot].isDeletedSequenced = true
-        dropExtents(of: slot, count: self[slot].extents.count)
+        replaceExtents(of: slot, 0..<self[slot].extents.count, by: [])
         self[slot].settings = nil
         self[slot].settingsSequenced = nil
         deleted.append(slot.index)
@@ -116,40 +116,6 @@ struct LogTable {
         var later = newest
         while let previous = self[later].previous, previous != slot { later = previous }
         self[later].previous = self[slot].previous
-    }
-
-    // MARK: Extents
-
-    /// Whether a log has records in this sealed segment.
-    func isLive(_ segment: Position) -> Bool { extentCounts[segment] != nil }
-
-    /// Adds the part that a log has in a segment behind the others; forgets those that nothing is kept of.
-    mutating func add(_ extent: IndexExtent, to slot: LogSlot) {
-        self[slot].extents.append(extent)
-        extentCounts[extent.segment, default: 0] += 1
-        dropDeadExtents(of: slot)
-    }
-
-    mutating func dropDeadExtents(of slot: LogSlot) {
-        dropExtents(of: slot, count: self[slot].deadExtentCount)
-    }
-
-    /// Forgets the first extents of a log.
-    mutating func dropExtents(of slot: LogSlot, count: Int) {
-        guard count > 0 else { return }
-        for extent in self[slot].extents.prefix(count) {
-            let left = (extentCounts[extent.segment] ?? 0) - 1
-            precondition(left >= 0, "an extent was dropped that was not counted")
-            extentCounts[extent.segment] = left == 0 ? nil : left
-        }
-        self[slot].extents.removeFirst(count)
-    }
-
-    /// Forgets the records of a log below an offset; returns how many there were, and about how many bytes they had.
-    mutating func trim(_ slot: LogSlot, before offset: RecordOffset) -> (records: UInt64, bytes: UInt64) {
-        let gone = self[slot].trim(before: offset)
-        dropDeadExtents(of: slot)
-        return gone
     }
 
     /// Gives the slots of deleted logs to others: nothing refers to them any more but who looks at the log's id first.

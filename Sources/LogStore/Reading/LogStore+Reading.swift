@@ -37,6 +37,8 @@ extension LogStore {
         guard isShown(read.log) else { return .gone }
         // Before what became of the disk's read: of a segment that was retired meanwhile there is nothing more to read.
         if let progress = checkTrim(read) { return progress }
+        // Its records are elsewhere by now.
+        if let segment = read.segment, wal.segment(containing: segment.position) == nil { read.locateAnew() }
         if read.fetchError != 0 {
             return .failed(FileError(operation: "read", path: "a segment", code: -read.fetchError))
         }
@@ -78,17 +80,20 @@ extension LogStore {
 
     /// The read that this ended disk read was for, to be stepped again; nil if it was cancelled.
     public func readEnded(number: UInt64, result: Int32) -> RangeRead? {
+        if relocation.isReading(number) {
+            takeRelocationRead(result)
+            return nil
+        }
         guard let read = reads.removeValue(forKey: number) else {
             preconditionFailure("a disk read ended that nobody waits for")
         }
         wal.endRead(read.descriptor)
-        if result == readGivenUp { read.giveUpBuffer() }
+        if result == readGivenUp { read.buffer.giveUp() }
         defer { read.fetch = .none }
         switch read.fetch {
         case .none: preconditionFailure("a disk read ended that the read did not begin")
         case .data(let start, let bytesMin):
-            read.bufferStart = start
-            read.bufferBytes = max(0, Int(result))
+            read.buffer.filled(from: start, bytes: max(0, Int(result)))
             // A file that ends before its segment does: asking again would bring no more.
             read.fetchError = result >= 0 && Int(result) < bytesMin ? -EIO : min(0, result)
         case .index(let extent): takeIndex(read, extent, result)
@@ -105,14 +110,19 @@ extension LogStore {
     private func locate(_ read: RangeRead) -> ReadProgress? {
         let state = table[read.log]
         let active = activeIndex.entries(last: state.lastActiveEntry, covering: read.next)
-        let extent = active.isEmpty ? state.extents.last { $0.first <= read.next } : nil
+        let extent = active.isEmpty ? state.extent(covering: read.next) : nil
         let segment = extent?.segment ?? activeIndex.segment
-        // The same segment again would find the same again: what should be in it is not.
-        if read.segment?.position == segment { return .damaged(position: segment) }
+        // The same place again would lead to the same again: what should be there is not.
+        let place = RangeRead.Place(segment: segment, offset: read.next)
+        if read.lastPlace == place { return .damaged(position: segment) }
+        read.lastPlace = place
         if !active.isEmpty { return begin(read, segment, active) }
         guard let extent else { return .damaged(position: segment) }
-        if let unwritten = unwrittenIndexes[extent.segment] {
-            return begin(read, extent.segment, unwritten.entries(of: read.log, covering: read.next))
+        if segment == activeIndex.segment {
+            return begin(read, segment, activeIndex.movedEntries(of: read.log, covering: read.next))
+        }
+        if let unwritten = unwrittenIndexes[segment] {
+            return begin(read, segment, unwritten.entries(of: read.log, covering: read.next))
         }
         return fetchIndex(read, extent)
     }
@@ -130,9 +140,9 @@ extension LogStore {
 
     private func fetchIndex(_ read: RangeRead, _ extent: IndexExtent) -> ReadProgress? {
         let bytes = IndexFile.blockBytes(entryCount: Int(extent.entryCount))
-        read.reserve(max(bytes, LogStoreLimits.readBytes), alignment: wal.engine.blockBytes)
+        read.buffer.reserve(max(bytes, LogStoreLimits.readBytes), alignment: wal.engine.blockBytes)
         do throws(FileError) {
-            let target = unsafe UnsafeMutableRawBufferPointer(rebasing: read.buffer[..<bytes])
+            let target = unsafe UnsafeMutableRawBufferPointer(rebasing: read.buffer.memory[..<bytes])
             read.descriptor = unsafe try wal.beginIndexRead(
                 extent.segment, at: UInt64(extent.blockStart), into: target, number: nextReadNumber)
         } catch {
@@ -164,30 +174,42 @@ extension LogStore {
         let bytes = IndexFile.blockBytes(entryCount: Int(extent.entryCount))
         var entries: [IndexEntry] = []
         if Int(result) == bytes {
-            let block = unsafe UnsafeRawBufferPointer(rebasing: read.buffer[..<bytes])
+            let block = unsafe UnsafeRawBufferPointer(rebasing: read.buffer.memory[..<bytes])
             // A damaged block counts as a missing one: the segment is scanned.
             entries = (unsafe try? IndexFile.entries(decoding: block, log: table[read.log].id)) ?? []
         }
         if let covering = entries.lastIndex(where: { $0.offset <= read.next }) { entries.removeFirst(covering) }
+        // Where the segment has gone meanwhile, the next step looks for the records anew.
         _ = entries.isEmpty ? beginWithoutIndex(read, extent) : begin(read, extent.segment, entries)
     }
 
     private func fetchData(_ read: RangeRead, at position: Position, bytes: Int) -> ReadProgress {
         guard let segment = read.segment else { preconditionFailure("data was wanted of no segment") }
+        do throws(FileError) {
+            guard let fetch = try fetch(segment, at: position, bytes: bytes, into: read.buffer) else {
+                return .damaged(position: position)
+            }
+            read.descriptor = fetch.descriptor
+            wait(read, for: .data(fetch.start, bytesMin: position - fetch.start + bytes))
+            return .waiting
+        } catch {
+            return .failed(error)
+        }
+    }
+
+    /// Has the disk read at least `bytes` from a position of a segment on, and more if there is more; the read's number is
+    /// the next one. Nil where the segment ends before.
+    func fetch(
+        _ segment: Segment, at position: Position, bytes: Int, into buffer: ReadBuffer
+    ) throws(FileError) -> (start: Position, descriptor: Int32)? {
         let block = wal.engine.blockBytes
         let start = segment.position + (position - segment.position) / block * block
         let wanted = roundedUp(max(LogStoreLimits.readBytes, position - start + bytes), to: block)
         let count = min(wanted, segment.limit - start)
-        guard position - start + bytes <= count else { return .damaged(position: position) }
-        read.reserve(count, alignment: block)
-        do throws(FileError) {
-            let target = unsafe UnsafeMutableRawBufferPointer(rebasing: read.buffer[..<count])
-            read.descriptor = unsafe try wal.beginRead(segment, at: start, into: target, number: nextReadNumber)
-        } catch {
-            return .failed(error)
-        }
-        wait(read, for: .data(start, bytesMin: position - start + bytes))
-        return .waiting
+        guard position - start + bytes <= count else { return nil }
+        buffer.reserve(count, alignment: block)
+        let target = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer.memory[..<count])
+        return (start, unsafe try wal.beginRead(segment, at: start, into: target, number: nextReadNumber))
     }
 
     private func wait(_ read: RangeRead, for fetch: RangeRead.Fetch) {

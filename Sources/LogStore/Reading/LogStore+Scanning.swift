@@ -56,8 +56,10 @@ extension LogStore {
             if lost.contains(read.next) { return .lost(next: lost.upperBound) }
         }
         let end = header.firstOffset + Int(header.recordCount)
-        if header.kind == .append, header.logID == table[read.log].id, end > read.next {
-            guard header.firstOffset <= read.next else { return .damaged(position) }
+        // Later records of the log may stand before the next ones, where those were moved.
+        if header.kind == .append || header.kind == .moved, header.logID == table[read.log].id, end > read.next,
+            header.firstOffset <= read.next
+        {
             guard let bytes = unsafe bytes(read, at: position, count: byteCount) else {
                 return .needs(position, bytes: byteCount)
             }
@@ -158,6 +160,6 @@ extension LogStore {
             let rest = unsafe UnsafeRawBufferPointer(rebasing: batch[(position - start)...])
             return unsafe rest.count >= count ? rest : nil
         }
-        return unsafe read.buffered(at: position, count: count)
+        return unsafe read.buffer.bytes(at: position, count: count)
     }
 }

@@ -1,4 +1,3 @@
-import Glibc
 import LogFormat
 import WriteAheadLog
 
@@ -76,6 +75,13 @@ public final class RangeRead {
     public internal(set) var next: RecordOffset
     /// The durable tail when the read began: it ends there.
     public let tail: RecordOffset
+    /// Where it last found index entries: of which segment, for which offset.
+    struct Place: Equatable {
+        let segment: Position
+        let offset: RecordOffset
+    }
+
+    var lastPlace: Place?
     /// The segment that the entries are of.
     var segment: Segment?
     /// The entries of the log in that segment from the one that covers `next` on, and the one that is being scanned.
@@ -83,16 +89,15 @@ public final class RangeRead {
     var entryIndex = 0
     /// The next frame or batch to look at; nil to begin with the entry.
     var cursor: Cursor?
-    var fetch = Fetch.none
+    var fetch = Fetch.none {
+        didSet { buffer.isReading = fetch != .none }
+    }
     /// The descriptor that the disk read under way counts on.
     var descriptor: Int32 = -1
     /// An error of the last disk read, negative errno; 0 for none.
     var fetchError: Int32 = 0
     var isCancelled = false
-    /// What was read from the disk: block-aligned memory, filled from `bufferStart` on.
-    private(set) var buffer = unsafe UnsafeMutableRawBufferPointer(start: nil, count: 0)
-    var bufferStart = Position.zero
-    var bufferBytes = 0
+    let buffer = ReadBuffer()
 
     init(log: LogSlot, from: RecordOffset, tail: RecordOffset, since: Timestamp = .zero, followsTrim: Bool = false) {
         self.log = log
@@ -103,44 +108,20 @@ public final class RangeRead {
         self.tail = tail
     }
 
-    deinit {
-        // While a disk read is under way the kernel may write into it: then it is the kernel's as long as the process lives.
-        if fetch == .none { unsafe free(buffer.baseAddress) }
-    }
-
     /// Begins anew at a later offset.
     func restart(at offset: RecordOffset) {
         from = offset
         next = offset
+        locateAnew()
+    }
+
+    /// Looks for its next record anew: what was found of it is true no more.
+    func locateAnew() {
         fetchError = 0
+        lastPlace = nil
         segment = nil
         entries = []
         cursor = nil
-    }
-
-    /// Leaves the buffer to a disk read of which nothing more will be heard.
-    func giveUpBuffer() {
-        unsafe buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
-        bufferBytes = 0
-    }
-
-    /// Room for so many bytes; what was there is lost.
-    func reserve(_ bytes: Int, alignment: Int) {
-        bufferBytes = 0
-        if unsafe buffer.count >= bytes { return }
-        unsafe free(buffer.baseAddress)
-        var address: UnsafeMutableRawPointer?
-        let code = unsafe posix_memalign(&address, alignment, bytes)
-        precondition(code == 0, "no memory for \(bytes) bytes of a read")
-        unsafe buffer = UnsafeMutableRawBufferPointer(start: address, count: bytes)
-    }
-
-    /// The bytes in the buffer from a position on, if at least `count` are there.
-    func buffered(at position: Position, count: Int) -> UnsafeRawBufferPointer? {
-        guard bufferBytes > 0, position >= bufferStart, position - bufferStart + count <= bufferBytes else {
-            return nil
-        }
-        return unsafe UnsafeRawBufferPointer(rebasing: buffer[(position - bufferStart)..<bufferBytes])
     }
 
     /// A place in a segment: a frame of a batch that ends at `batchEnd`, or a batch's header.

@@ -20,17 +20,18 @@ enum IndexTarget {
         if !(52..<56).contains(flipped / 8) {
             require(decoded(bytes.flippingBit(flipped)) == nil, "an index with a flipped bit is accepted")
         }
-        var logs: [(log: LogID, entries: ArraySlice<IndexEntry>)] = []
+        var runs: [(log: LogID, run: IndexRun)] = []
         for row in rows {
             guard let entries = entries(of: row, in: bytes) else { continue }
             require(entries.count == Int(row.entryCount), "a block does not have the entries that its row says")
-            if !entries.isEmpty { logs.append((row.log, entries[...])) }
+            let run = IndexRun(entries: entries[...], end: row.end)
+            if !entries.isEmpty, run.first < run.end { runs.append((row.log, run)) }
         }
-        let written = IndexFile.encode(storeID: storeID, segment: .zero, logs: logs)
+        let written = IndexFile.encode(storeID: storeID, segment: .zero, runs: runs)
         require(decoded(written.bytes) == written.rows, "an index that was written is read otherwise")
-        for (row, log) in zip(written.rows, logs) {
+        for (row, (_, run)) in zip(written.rows, runs) {
             require(
-                entries(of: row, in: written.bytes) == Array(log.entries), "a block that was written is read otherwise")
+                entries(of: row, in: written.bytes) == Array(run.entries), "a block that was written is read otherwise")
         }
     }
 
@@ -56,8 +57,8 @@ enum IndexTarget {
         bytes.store(UInt32(count), at: 12)
         for row in 0..<count {
             let place = IndexFile.headerBytes + row * IndexFile.rowBytes
-            let start = Int(bytes.integer(at: place + 32, as: UInt32.self))
-            let end = start + IndexFile.blockBytes(entryCount: Int(bytes.integer(at: place + 36, as: UInt32.self)))
+            let start = Int(bytes.integer(at: place + 40, as: UInt32.self))
+            let end = start + IndexFile.blockBytes(entryCount: Int(bytes.integer(at: place + 44, as: UInt32.self)))
             guard start >= IndexFile.headerBytes + count * IndexFile.rowBytes, end <= bytes.count else { continue }
             bytes.store(bytes.integer(at: place, as: UInt32.self), at: start + 4)
             bytes.store(bytes.checksum(of: start + IndexFile.blockHeaderBytes..<end), at: start)

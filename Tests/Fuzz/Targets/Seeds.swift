@@ -142,7 +142,10 @@ enum Seeds {
         }
         return IndexFile.encode(
             storeID: IndexTarget.storeID, segment: .zero,
-            logs: [(LogID(rawValue: 1), entries[...]), (LogID(rawValue: 9), entries[1...])]
+            runs: [
+                (LogID(rawValue: 1), IndexRun(entries: entries[...], end: RecordOffset(rawValue: 25))),
+                (LogID(rawValue: 9), IndexRun(entries: entries[1...], end: RecordOffset(rawValue: 25))),
+            ]
         ).bytes
     }
 

@@ -50,10 +50,7 @@ import WriteAheadLog
         var batch = try BatchView(checking: UnsafeRawBufferPointer(rebasing: storage[..<Int(sealed.byteCount)]))
         var logs = OfflineLogs()
         var last = OfflineLogs.Taking()
-        let place = FramePlace(
-            position: .zero + 4096, file: "wal/x.seg", batch: BatchNumber(rawValue: 1), batchBytes: 4096,
-            batchEnd: .zero + 8192)
-        while let frame = try batch.nextFrame() { last = try logs.take(frame, place) }
+        while let frame = try batch.nextFrame() { last = logs.take(frame) }
         return (logs, last)
     }
 
