@@ -23,6 +23,8 @@ final class Simulation {
     /// The last batch that was durable in any process, and where it lies if it was reported.
     var lastDurable = BatchNumber.zero
     var lastBatch: DurableBatch?
+    /// When the store's upkeep wants its next turn.
+    private var maintenanceWait: Int64?
     /// The newest checkpoint that was reported to be in place.
     var newestCheckpoint = ""
     var lastMachine: Machine?
@@ -104,7 +106,7 @@ final class Simulation {
     /// One turn of the loop.
     func turn() throws {
         let store = store!
-        let timeout = store.wal.turn()
+        let timeout = [store.wal.turn(), maintenanceWait].compactMap { $0 }.min()
         let (segmentCount, active) = (store.wal.segments.count, store.wal.active.position)
         store.wal.wait(timeoutMicroseconds: timeout ?? 1_500_000, into: &events)
         if let batch = events.durable {
@@ -122,7 +124,10 @@ final class Simulation {
             tally[.checkpoints] += 1
             newestCheckpoint = disk.newestName("/data/checkpoint", ending: ".ckpt")
         }
-        store.tick()
+        let packed = store.packed
+        maintenanceWait = store.tick()
+        tally[.packed] += Int(store.packed.segments - packed.segments)
+        if store.packed.bytes > packed.bytes { tally[.copies] += 1 }
         let turned = store.wal.active.position == active ? 0 : 1
         tally[.segmentTurns] += turned
         tally[.retired] += segmentCount + turned - store.wal.segments.count

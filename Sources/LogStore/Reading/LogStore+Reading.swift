@@ -47,7 +47,7 @@ extension LogStore {
         while read.next < end {
             if let progress = checkTrim(read) { return progress }
             if read.share <= 0 { return .paused }
-            if read.entries.isEmpty {
+            if read.entries.isEmpty || read.next >= read.entriesEnd {
                 if let progress = locate(read) { return progress }
                 continue
             }
@@ -116,6 +116,7 @@ extension LogStore {
         let place = RangeRead.Place(segment: segment, offset: read.next)
         if read.lastPlace == place { return .damaged(position: segment) }
         read.lastPlace = place
+        read.entriesEnd = extent?.end ?? read.tail
         if !active.isEmpty { return begin(read, segment, active) }
         guard let extent else { return .damaged(position: segment) }
         if segment == activeIndex.segment {

@@ -117,7 +117,8 @@ extension LogStore {
     }
 
     private func scanBatch(_ read: RangeRead, _ segment: Segment, _ position: Position) -> ScanStep {
-        if isBehindWindow(read, segment, position) || segment.limit - position < BatchHeader.byteCount {
+        // What is behind the durable position is not there yet.
+        if isBehindWindow(read, segment, position) || position >= min(segment.end, wal.durable.position) {
             return moveToNextEntry(read, position)
         }
         guard let head = unsafe bytes(read, at: position, count: BatchHeader.byteCount) else {

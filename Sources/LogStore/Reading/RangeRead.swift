@@ -87,6 +87,8 @@ public final class RangeRead {
     /// The entries of the log in that segment from the one that covers `next` on, and the one that is being scanned.
     var entries: [IndexEntry] = []
     var entryIndex = 0
+    /// From this offset on the log is elsewhere.
+    var entriesEnd = RecordOffset.zero
     /// The next frame or batch to look at; nil to begin with the entry.
     var cursor: Cursor?
     var fetch = Fetch.none {
