@@ -46,11 +46,11 @@ def power_cuts(workspace: Path, *arguments: str) -> tuple[int, list[dict], str]:
 
 
 def test_no_promise_is_broken_by_a_power_cut_on_ext4(workspace):
-    status, tallies, said = power_cuts(workspace, "--cuts", "60")
+    status, tallies, said = power_cuts(workspace, "--cuts", "45")
     assert status == 0, said
     combinations = {(tally["engine"], tally["mode"]) for tally in tallies}
     assert combinations == {(engine, mode) for engine in ("io_uring", "syscalls") for mode in ("direct", "buffered")}
-    assert all(tally["cuts"] >= 60 for tally in tallies)
+    assert all(tally["cuts"] >= 45 for tally in tallies)
 
 
 def test_no_promise_is_broken_by_a_power_cut_on_xfs(workspace):

@@ -8,11 +8,11 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "Tests/BlackBox"))
 
-from client import FRAMED, NDJSON, append, framed, get, get_json, read_all, records_target, unframed  # noqa: E402
-from rawhttp import Connection, ConnectionEnded  # noqa: E402
+from client import FRAMED, NDJSON, append, framed, get, get_json, records_target, send_json, unframed  # noqa: E402
+from rawhttp import Connection, ConnectionEnded, Response  # noqa: E402
 from server import Server, StartFailed  # noqa: E402
 
 __all__ = [
-    "FRAMED", "NDJSON", "REPOSITORY", "Connection", "ConnectionEnded", "Server", "StartFailed",
-    "append", "framed", "get", "get_json", "read_all", "records_target", "unframed",
+    "FRAMED", "NDJSON", "REPOSITORY", "Connection", "ConnectionEnded", "Response", "Server", "StartFailed",
+    "append", "framed", "get", "get_json", "records_target", "send_json", "unframed",
 ]

@@ -9,12 +9,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from blackbox import REPOSITORY
 from episode import Episode, Outcome, Plan, mounted_check, scratch_directory
 from events import Cut, Cutter, choose_cuts
+from shared import LOGS
 
 #: Cuts of one episode; more episodes are recorded for more cuts.
 CUTS_PER_EPISODE = 100
@@ -23,6 +25,13 @@ CUTS_PER_EPISODE = 100
 SECOND_LIFE_EVERY = 15
 SECOND_LIFE_CUTS = 3
 SECOND_LIFE_BYTES = 400_000
+
+#: The share of episodes in which logs are trimmed, so that segments are removed; in the others nothing ever goes.
+TRIMMING_SHARE = 0.6
+TRIMMING_BYTES = 10 << 20
+
+#: How long such an episode takes at least, but in short campaigns: a removal needs two checkpoints, half a second apart.
+TRIMMING_SECONDS = 5.0
 
 FAILURES = REPOSITORY / ".build/powercut/failures"
 
@@ -56,7 +65,11 @@ class Tally:
     promises_checked: int = 0
     requests_found: int = 0
     flushes: int = 0
+    operations_found: int = 0
+    repeats: int = 0
+    records_trimmed: int = 0
     segments: int = 0
+    segments_removed: int = 0
     checkpoints: int = 0
     seconds: float = 0
     fates: Counter = field(default_factory=Counter)
@@ -67,7 +80,9 @@ class Tally:
             f"{self.engine:9} {self.mode:8} {self.file_system:4}  {self.cuts} cuts"
             f" ({self.cuts_in_second_lives} in second lives) of {self.episodes} episodes,"
             f" {self.cuts_with_losses} lost open writes, {self.acknowledgements} acknowledgements,"
-            f" {self.promises_checked} promises checked, {self.segments} segments, {self.checkpoints} checkpoints,"
+            f" {self.promises_checked} promises checked, {self.operations_found} operations found, {self.repeats} repeats,"
+            f" {self.records_trimmed} records trimmed, {self.segments} segments, {self.segments_removed} of them removed,"
+            f" {self.checkpoints} checkpoints,"
             f" {self.seconds:.0f} s: {len(self.failures)} with violations"
         )
 
@@ -130,6 +145,10 @@ class Campaign:
     def _run_episode(self, directory: Path, latency: str, wanted: int) -> None:
         tally = self.tally
         plan = Plan(self._chance.getrandbits(32), tally.engine, tally.mode, tally.file_system, latency)
+        if self._chance.random() < TRIMMING_SHARE:
+            plan.trims = {log: [] for log in LOGS}
+            plan.bytes_wanted = TRIMMING_BYTES
+            plan.seconds_min = TRIMMING_SECONDS if self.settings.cuts >= CUTS_PER_EPISODE else 0
         episode = Episode(directory / "first", plan)
         violations = episode.record()
         self._count_episode(episode)
@@ -144,12 +163,14 @@ class Campaign:
 
     def _count_episode(self, episode: Episode) -> None:
         tally = self.tally
-        acknowledged = sum(words[0] == "acknowledged" for _, words in episode.log.marks)
+        acknowledged = sum(words[0] in ("acknowledged", "did") for _, words in episode.log.marks)
         with self._mutex:
             tally.episodes += not episode.plan.is_recovery
             tally.acknowledgements += acknowledged
             tally.flushes += episode.statistics["flushes"]
             tally.segments += episode.segments
+            tally.segments_removed += episode.removed
+            tally.repeats += episode.repeats
             tally.checkpoints += episode.checkpoints
 
     def _make_cuts(self, episode: Episode, cuts: list[tuple[Cut, bool]], directory: Path) -> None:
@@ -192,14 +213,17 @@ class Campaign:
 
     def _live_again(self, episode: Episode, cut: Cut, place: Path) -> None:
         """The server goes on on the cut disk, and the power fails again: in the recovery, or later."""
-        expectation = episode.expectation(cut.position)
+        told = episode.told(cut.position)
         plan = replace(
             episode.plan,
             latency=random.Random(cut.seed).choice(self.settings.latencies),
             first_number=episode.plan.next_number,
             bytes_wanted=SECOND_LIFE_BYTES,
-            inherited=expectation.promises,
+            seconds_min=0,
+            inherited=told,
             settlements=[],
+            answers=episode.answers(told),
+            trims=deepcopy(episode.plan.trims),
             is_recovery=True,
         )
         second = Episode(place / "second", plan)
@@ -231,6 +255,9 @@ class Campaign:
             tally.writes_lost += cut.lost
             tally.promises_checked += outcome.promises
             tally.requests_found += outcome.requests_found
+            tally.operations_found += outcome.operations
+            tally.repeats += outcome.repeats
+            tally.records_trimmed += outcome.trimmed
             tally.fates[cut.fate] += 1
         if outcome.violations:
             self._fail(episode, cut, outcome.violations)
@@ -268,8 +295,11 @@ class Campaign:
             "100 flushes an episode": tally.flushes >= 100 * tally.episodes,
             "3 segments an episode": tally.segments >= 3 * tally.episodes,
             "a checkpoint an episode": tally.checkpoints >= tally.episodes,
+            "2 removed segments an episode": tally.segments_removed >= 2 * tally.episodes or tally.episodes <= 3,
             "20 promises a cut": tally.promises_checked >= 20 * tally.cuts,
-            "a request found for every promise": tally.requests_found >= tally.promises_checked,
+            "20 requests found a cut": tally.requests_found >= 20 * tally.cuts,
+            "20 operations of owners found a cut": tally.operations_found >= 20 * tally.cuts,
+            "10 repeats a cut": tally.repeats >= 10 * tally.cuts,
             "losses of open writes in a fifth of the cuts": tally.cuts_with_losses * 5 >= tally.cuts,
             "every fate": len(tally.fates) == 4 or self.settings.cuts < 40,
         }

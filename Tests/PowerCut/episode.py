@@ -7,19 +7,24 @@ import os
 import random
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass, field
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import kernel
 from blackbox import ConnectionEnded, Server, StartFailed
-from check import Expectation, Violation
+from check import Expectation
 from disk import MIB, MOUNT_OPTIONS, Disk, make_image
 from events import Cut, EventLog
-from load import Load, Promise, promise_of
+from load import Load
+from owner import Answers, OwnedExpectation
+from told import Told
+from violation import Violation
 
 #: Small segments turn often, and small limits keep the start of a server quick.
+SEGMENT_BYTES = MIB
 SERVER_FLAGS = (
-    "--segment-bytes", "1MiB", "--batch-bytes-max", "524288", "--request-body-bytes-max", "262144",
+    "--segment-bytes", str(SEGMENT_BYTES), "--batch-bytes-max", "524288", "--request-body-bytes-max", "262144",
     "--record-bytes-max", "262144", "--records-per-request-max", "1000",
 )  # fmt: skip
 
@@ -30,7 +35,6 @@ LATENCIES = {
     "slow": {"milliseconds": 2, "tail_percent": 5, "tail_milliseconds": 20},
 }
 
-CLIENTS, READERS = 6, 1
 LOAD_SECONDS_MAX = 20.0
 
 
@@ -47,11 +51,17 @@ class Plan:
     first_number: int = 0
     next_number: int = 0
     bytes_wanted: int = 5 * MIB
-    #: Promises from before it began. Not empty: its disk is what a cut left, and it begins with a recovery.
-    inherited: list[Promise] = field(default_factory=list)
-    #: What each recovery in it showed, and the numbers that were sent before: promises from the mark `settled INDEX` on.
-    settlements: list[tuple[int, list[Promise]]] = field(default_factory=list)
+    #: It takes so long at least: segments are removed a second or two after they have become useless.
+    seconds_min: float = 0
+    #: What was promised before it began.
+    inherited: Told = field(default_factory=Told)
+    #: What each recovery in it showed: promised from the mark `settled INDEX` on.
+    settlements: list[Told] = field(default_factory=list)
+    #: Its disk is what a cut left, and it begins with a recovery.
     is_recovery: bool = False
+    #: The answers to the owners' operations, and the offsets before which shared logs were trimmed; None: no log is.
+    answers: Answers = field(default_factory=dict)
+    trims: dict[str, list[int]] | None = None
 
     def server(self, mount_point: Path) -> Server:
         return Server(mount_point / "data", *SERVER_FLAGS, "--engine", self.engine, "--mode", self.mode)
@@ -64,7 +74,7 @@ class Episode:
         self.directory = directory
         self.plan = plan
         self.base = directory / "base.image"
-        self.segments = self.checkpoints = 0
+        self.segments = self.removed = self.checkpoints = self.repeats = 0
         self.statistics: dict[str, int] = {}
         self.log: EventLog
 
@@ -72,8 +82,10 @@ class Episode:
     def load(directory: Path) -> Episode:
         """An episode that `save` kept."""
         values = json.loads((directory / "episode.json").read_text())
-        values["inherited"] = [tuple(promise) for promise in values["inherited"]]
-        values["settlements"] = [(end, [tuple(promise) for promise in shown]) for end, shown in values["settlements"]]
+        values["inherited"] = Told(**values["inherited"])
+        values["settlements"] = [Told(**told) for told in values["settlements"]]
+        for told in [values["inherited"], *values["settlements"]]:
+            told.promises = [tuple(promise) for promise in told.promises]
         episode = Episode(directory, Plan(**values))
         episode.read_log()
         return episode
@@ -105,42 +117,55 @@ class Episode:
     def read_log(self) -> None:
         self.log = EventLog(self.directory / "events.log")
 
-    def expectation(self, position: int) -> Expectation:
-        """What a server must and may show after a cut at `position`."""
-        plan = self.plan
-        promises, settled_end = set(plan.inherited), 0
+    def told(self, position: int) -> Told:
+        """What was promised before a cut at `position`."""
+        told = deepcopy(self.plan.inherited)
         for place, words in self.log.marks:
             if place >= position:
                 break
-            promise = promise_of(words)
-            if promise is not None:
-                promises.add(promise)
-            elif words[0] == "settled":
-                settled_end, shown = plan.settlements[int(words[1])]
-                promises.update(shown)
-        return Expectation(plan.seed, plan.next_number, sorted(promises), settled_end)
+            if words[0] == "settled":
+                told = deepcopy(self.plan.settlements[int(words[1])])
+            else:
+                told.take(words)
+        return replace(told, promises=sorted(set(told.promises)))
+
+    def answers(self, told: Told) -> Answers:
+        """The answers to those operations that are done by then."""
+        known = {f"{owner}/{index}" for owner, done in enumerate(told.owned) for index in range(done)}
+        return {key: answer for key, answer in self.plan.answers.items() if key in known}
+
+    def expectation(self, told: Told) -> Expectation:
+        """What a server must and may show of which that was promised."""
+        plan = self.plan
+        answers = self.answers(told)
+        is_trimming = plan.trims is not None
+        owners = [OwnedExpectation(plan.seed, owner, is_trimming, done, answers) for owner, done in enumerate(told.owned)]
+        return Expectation(plan.seed, plan.next_number, told, plan.trims, owners)
 
     def _live(self, disk: Disk) -> list[Violation]:
         """The server's life: in every second episode it is killed under load once and started again, with power on."""
         plan = self.plan
         server = plan.server(disk.mount_point)
         chance = random.Random(plan.seed)
-        promises = plan.inherited
+        told = plan.inherited
         plan.next_number = plan.first_number
         try:
             server.start()
-            if plan.is_recovery and (violations := self._recover(disk, server, promises)):
-                return violations
-            if chance.random() < 0.5:
-                shown = plan.settlements[-1][1] if plan.settlements else []
-                promises = shown + self._drive(disk, server, plan.bytes_wanted // 2, is_killed=True)
-                server.start()
-                if violations := self._recover(disk, server, promises):
+            removed_before = self._look_at(disk.mount_point / "data")
+            if plan.is_recovery:
+                told, violations = self._recover(disk, server, told)
+                if violations:
                     return violations
-                self._drive(disk, server, plan.bytes_wanted // 2)
+            if chance.random() < 0.5:
+                told = self._drive(disk, server, told, plan.bytes_wanted // 2, is_killed=True)
+                server.start()
+                told, violations = self._recover(disk, server, told)
+                if violations:
+                    return violations
+                self._drive(disk, server, told, plan.bytes_wanted // 2)
             else:
-                self._drive(disk, server, plan.bytes_wanted)
-            self._look_at(disk.mount_point / "data")
+                self._drive(disk, server, told, plan.bytes_wanted)
+            self.removed = self._look_at(disk.mount_point / "data") - removed_before
             if chance.random() < 0.5:
                 server.stop()
             return []
@@ -149,30 +174,49 @@ class Episode:
         finally:
             server.kill()
 
-    def _recover(self, disk: Disk, server: Server, promises: list[Promise]) -> list[Violation]:
+    def _recover(self, disk: Disk, server: Server, told: Told) -> tuple[Told, list[Violation]]:
         """Checks what a start shows, and from then on takes all of it for promised, and what is missing for gone."""
-        settled_end = self.plan.settlements[-1][0] if self.plan.settlements else 0
-        expectation = Expectation(self.plan.seed, self.plan.next_number, promises, settled_end)
+        expectation = self.expectation(told)
         with server.connect() as connection:
             violations = expectation.check(connection)
+        settled = Told(
+            sorted({*told.promises, *expectation.found}),
+            self.plan.next_number,
+            [owner.shown for owner in expectation.owners],
+            {log: shown.first for log, shown in expectation.shown.items()},
+            {log: shown.next for log, shown in expectation.shown.items()},
+            told.is_retained,
+            deepcopy(told.seen),
+            dict(told.gone),
+        )
         disk.mark(b"settled %d" % len(self.plan.settlements))
-        self.plan.settlements.append((self.plan.next_number, expectation.found))
-        return violations
+        self.plan.settlements.append(settled)
+        return settled, violations
 
-    def _drive(self, disk: Disk, server: Server, bytes_wanted: int, is_killed: bool = False) -> list[Promise]:
-        """Puts load on the server, to its death or not. Gives what was promised meanwhile."""
+    def _drive(self, disk: Disk, server: Server, told: Told, bytes_wanted: int, is_killed: bool = False) -> Told:
+        """Puts load on the server, to its death or not. Gives what was promised so far."""
         plan = self.plan
-        load = Load(disk, server, plan.seed, plan.next_number, bytes_wanted, is_killed=is_killed)
+        load = Load(
+            disk, server, plan.seed, plan.next_number, bytes_wanted, plan.seconds_min * bytes_wanted / plan.bytes_wanted,
+            list(told.owned), plan.answers, plan.trims, is_killed,
+        )  # fmt: skip
         # The numbers stay known if the load fails: its disk may still be looked at.
         try:
-            load.run(CLIENTS, READERS, LOAD_SECONDS_MAX)
+            load.run(LOAD_SECONDS_MAX)
         finally:
             plan.next_number = load.next_number
-        return load.promises
+        self.repeats += load.repeats
+        after = deepcopy(told)
+        for words in load.marks:
+            after.take(words)
+        return after
 
-    def _look_at(self, data: Path) -> None:
-        self.segments = len(list((data / "wal").glob("*.seg")))
+    def _look_at(self, data: Path) -> int:
+        """Counts segments and checkpoints; gives how many segments are gone again."""
+        names = [path.stem for path in (data / "wal").glob("*.seg")]
+        self.segments = max(map(int, names)) // SEGMENT_BYTES + 1
         self.checkpoints = len(list((data / "checkpoint").glob("*.ckpt")))
+        return self.segments - len(names)
 
 
 @dataclass
@@ -183,12 +227,16 @@ class Outcome:
     violations: list[Violation]
     promises: int = 0
     requests_found: int = 0
+    #: Operations of owners that are there, requests that were answered again, records that were trimmed.
+    operations: int = 0
+    repeats: int = 0
+    trimmed: int = 0
 
 
 def mounted_check(episode: Episode, cut: Cut, image: Path, mount_point: Path) -> Outcome:
     """Mounts the disk that a cut left, starts the server on it and checks what it shows; ends it, by a stop or by a kill."""
-    expectation = episode.expectation(cut.position)
-    outcome = Outcome(cut, [], promises=len(expectation.promises))
+    expectation = episode.expectation(episode.told(cut.position))
+    outcome = Outcome(cut, [], promises=len(expectation.told.promises))
     loop = kernel.Loop(image)
     try:
         try:
@@ -204,6 +252,9 @@ def mounted_check(episode: Episode, cut: Cut, image: Path, mount_point: Path) ->
     finally:
         loop.close()
     outcome.requests_found = len(expectation.found)
+    outcome.operations = sum(owner.shown for owner in expectation.owners)
+    outcome.repeats = expectation.repeats
+    outcome.trimmed = sum(shown.first for shown in expectation.shown.values())
     return outcome
 
 
@@ -211,7 +262,7 @@ def _serve_and_check(server: Server, expectation: Expectation, cut: Cut) -> list
     try:
         server.start()
         with server.connect() as connection:
-            violations = expectation.check(connection)
+            violations = expectation.check(connection) or expectation.check_repeats(connection, cut.seed)
         if cut.seed % 2 and not violations:
             server.stop()
         return violations
