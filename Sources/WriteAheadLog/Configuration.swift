@@ -36,6 +36,12 @@ public struct WriteAheadLogConfiguration: Sendable {
         self.directory = directory
     }
 
+    /// A reserve that leaves room for the largest batch: a sixteenth of a segment, where that is possible.
+    public var reserveBytesDefault: Int {
+        let room = segmentBytes - batchBytesMax - WriteAheadLogLimits.segmentBytesOverheadMax
+        return max(0, min(segmentBytes / WriteAheadLogLimits.reserveShare, room))
+    }
+
     /// Throws where the sizes contradict each other. `blockBytes` is what the disk asks for.
     func check(blockBytes: Int) throws(WriteAheadLogError) {
         guard lingerMicroseconds >= 0 else {

@@ -2,6 +2,10 @@
 public enum WriteAheadLogLimits {
     /// Bytes of a segment file unless configured: large enough that a turn is rare, small enough to scan in 0.1 s.
     public static let segmentBytesDefault = 64 << 20
+    /// The reserve is the segment divided by this, unless configured.
+    static let reserveShare = 16
+    /// Bytes of a segment's header and of the padding of a batch, where the blocks are the largest that disks have.
+    static let segmentBytesOverheadMax = 2 * 65_536
     /// Bytes of the largest segment: file offsets inside one are kept in 32 bits.
     public static let segmentBytesMax = 2 << 30
     /// Bytes of one batch unless configured: holds the largest request, and two of them can be registered with the

@@ -264,6 +264,7 @@ struct DiskOptions: ParsableArguments {
         wal.segmentBytes = try EnvironmentVariable.value(
             of: "segment-bytes", flag: segmentBytes, expecting: byteSize, default: ByteSize(bytes: wal.segmentBytes)
         ).bytes
+        wal.reserveBytes = wal.reserveBytesDefault
         wal.lingerMicroseconds = Int64(
             try EnvironmentVariable.value(
                 of: "commit-linger-microseconds", flag: commitLingerMicroseconds, expecting: "a number from 0 on",

@@ -191,6 +191,31 @@ def test_a_full_file_system_gives_507_and_reads_and_takes_appends_again_when_the
         assert read_all(connection, log) == sent
 
 
+def test_a_trim_frees_a_full_disk_though_a_cold_log_has_records_in_every_segment(disk, serve, log):
+    server = serve()
+    record = os.urandom(700_000)
+    cold = []
+    with server.connect() as connection:
+        while True:
+            response = append(connection, log, record)
+            if response.status != 201:
+                break
+            if append(connection, f"{log}.cold", b"cold %d" % len(cold)).status == 201:
+                cold.append(b"cold %d" % len(cold))
+        check_problem(response, 507, "disk_full", retryable=True)
+        before = stats(connection)["wal"]["disk_bytes"]
+        summary = connection.request("GET", f"/v1/logs/{log}").json()
+        trimmed = connection.request("POST", f"/v1/logs/{log}/trim", b'{"before": %d}' % summary["next"], {"Content-Type": "application/json"})
+        assert trimmed.status == 200, trimmed.body
+        wait_until(lambda: stats(connection)["wal"]["disk_bytes"] <= 3 * SMALL_SEGMENT_BYTES, "the segments to go")
+        assert before > 10 * SMALL_SEGMENT_BYTES
+        wait_until(lambda: append(connection, log, record).status == 201, "appends again")
+        assert read_all(connection, f"{log}.cold") == cold
+    server.stop()
+    with serve().connect() as connection:
+        assert read_all(connection, f"{log}.cold") == cold
+
+
 def test_a_server_starts_on_a_full_file_system_reads_and_refuses_only_what_has_no_room(disk, serve, log):
     first = serve()
     with first.connect() as connection:

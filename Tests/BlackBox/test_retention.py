@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from client import append_ok, check_log, get_json, read_all, send_json
+from client import append_ok, check_log, get, get_json, ndjson_records, read_all, records_target, send_json
 from server import run, wait_until
 
 SEGMENT_BYTES = 4 << 20
@@ -32,6 +32,10 @@ def fill(connection, log: str, count: int) -> None:
         append_ok(connection, log, b"%08d" % number + RECORD)
 
 
+def timestamps(connection, log: str) -> list[str]:
+    return [record.timestamp for record in ndjson_records(get(connection, records_target(log)).body)]
+
+
 def put(connection, log: str, settings: dict) -> None:
     assert send_json(connection, "PUT", target(log), settings).status == 201
 
@@ -44,8 +48,8 @@ def test_trimmed_space_comes_back_and_the_rest_outlives_a_kill(start_server, log
         full = segment_bytes(server.data_dir)
         assert full > 7 * SEGMENT_BYTES
         check_log(send_json(connection, "POST", target(log, "/trim"), {"before": 75}))
-        # The first segment holds the cold log; then the tail, the active segment and a spare.
-        wait_until(lambda: segment_bytes(server.data_dir) <= 4 * SEGMENT_BYTES + (1 << 20), "the trimmed segments to go")
+        # The cold log pins nothing: the tail, the active segment and a spare.
+        wait_until(lambda: segment_bytes(server.data_dir) <= 3 * SEGMENT_BYTES + (1 << 20), "the trimmed segments to go")
     server.kill()
     server.start()
     with server.connect() as connection:
@@ -93,12 +97,15 @@ def test_verify_and_repair_know_what_was_retired(start_server, log, tmp_path):
     server = start_server()
     with server.connect() as connection:
         append_ok(connection, f"{log}.cold", b"cold")
+        append_ok(connection, f"{log}.lukewarm", b"0")
         put(connection, f"{log}.settled", {"retention": {"records": 1000}, "content_type": "text/plain"})
         fill(connection, f"{log}.gone", 20)
-        fill(connection, log, 60)
+        fill(connection, log, 57)
+        append_ok(connection, f"{log}.lukewarm", b"1")
+        fill(connection, log, 3)
         assert connection.request("DELETE", target(f"{log}.gone")).status in (200, 204)
         check_log(send_json(connection, "POST", target(log, "/trim"), {"before": 55}))
-        wait_until(lambda: segment_bytes(server.data_dir) <= 4 * SEGMENT_BYTES + (1 << 20), "the segments to go")
+        wait_until(lambda: segment_bytes(server.data_dir) <= 3 * SEGMENT_BYTES + (1 << 20), "the segments to go")
         settled = get_json(connection, target(f"{log}.settled"))
     server.stop()
     found = run("verify", str(server.data_dir))
@@ -111,9 +118,37 @@ def test_verify_and_repair_know_what_was_retired(start_server, log, tmp_path):
     copy.rename(server.data_dir)
     server.start()
     with server.connect() as connection:
+        # The segments in which these were appended are gone: the copies are what is there.
         assert read_all(connection, f"{log}.cold") == [b"cold"]
-        assert read_all(connection, log, 55) == [b"%08d" % number + RECORD for number in range(55, 60)]
+        assert read_all(connection, f"{log}.lukewarm") == [b"0", b"1"]
+        assert read_all(connection, log, 55) == [b"%08d" % (number % 57) + RECORD for number in range(55, 60)]
         assert get_json(connection, target(log))["first"] == 55
         assert connection.request("GET", target(f"{log}.gone")).status == 404
         again = get_json(connection, target(f"{log}.settled"))
         assert (again["retention"], again["content_type"]) == (settled["retention"], settled["content_type"])
+
+
+def test_a_cold_log_keeps_its_records_and_not_the_space_of_hot_ones(start_server, log):
+    server = start_server()
+    cold = [b"cold %d " % number + b"c" * 3_000 for number in range(40)]
+    with server.connect() as connection:
+        for number, record in enumerate(cold):
+            append_ok(connection, f"{log}.cold", record)
+            append_ok(connection, log, b"%08d" % number + RECORD)
+            append_ok(connection, log, b"%08d" % number + RECORD)
+        full = segment_bytes(server.data_dir)
+        times = timestamps(connection, f"{log}.cold")
+        check_log(send_json(connection, "POST", target(log, "/trim"), {"before": 80}))
+        wait_until(lambda: segment_bytes(server.data_dir) <= 2 * SEGMENT_BYTES, "the segments to go")
+        assert full > 7 * SEGMENT_BYTES
+        assert read_all(connection, f"{log}.cold") == cold
+    for end in (server.kill, server.stop):
+        end()
+        found = run("verify", str(server.data_dir))
+        assert found.returncode == 0 and "no damage" in found.stdout, found.stdout + found.stderr
+        server.start()
+        with server.connect() as connection:
+            for first in range(0, 40, 7):
+                assert read_all(connection, f"{log}.cold", first) == cold[first:]
+            assert timestamps(connection, f"{log}.cold") == times
+            assert get_json(connection, target(f"{log}.cold"))["next"] == 40

@@ -103,6 +103,7 @@ public struct OfflineLogs {
                 return Taking()
             }
             taking = takeRecords(header, lost)
+            if taking.refusal == nil { gaps[header.logID, default: []].append(lost) }
         case .seal, .epoch: return Taking()
         case .configure, .close, .delete, .trim: taking = takeChange(header)
         case .moved:

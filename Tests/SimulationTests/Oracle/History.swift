@@ -79,15 +79,15 @@ struct History {
         let group = pending.first { $0.batch == candidate && $0.operation.groupKey != nil }?.operation.groupKey
         // Only the key can tell where the rest of a batch undid itself.
         let mustSurvive = group.map(hasGroupKey) ?? false
-        let difference = difference(durable, shown)
-        if difference == nil, !mustSurvive {
-            // A batch that undid itself is lost unseen, but for the ids that it gave out.
-            guard mayLose == lastBatch, nextID <= durable.highestID, let beforeLast,
-                self.difference(beforeLast, shown) == nil
-            else { return false }
+        // Where the batch undid itself, or one batch more would have undone it, only the ids that it gave out tell.
+        if mayLose == lastBatch, nextID <= durable.highestID, let beforeLast,
+            self.difference(beforeLast, shown) == nil
+        {
             (durable, lastBatch) = (beforeLast, .zero)
             return true
         }
+        let difference = difference(durable, shown)
+        if difference == nil, !mustSurvive { return false }
         let (known, last, before) = (durable, lastBatch, beforeLast)
         if let candidate {
             acknowledge(through: candidate)
