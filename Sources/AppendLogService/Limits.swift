@@ -66,8 +66,8 @@ public enum ServiceLimits {
 
     // MARK: Live tails and streams
 
-    /// Clients that follow logs with server-sent events, all together; they also count as connections.
-    static let subscribersMax = 10_000
+    /// Clients that follow logs with server-sent events, all together, unless configured; they also count as connections.
+    public static let subscribersDefault = 10_000
     /// Seconds without anything sent after which a live tail gets a comment, unless configured: proxies cut connections that
     /// are idle for 30 to 60 s.
     public static let keepAliveSecondsDefault = 15

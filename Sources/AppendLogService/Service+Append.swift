@@ -65,6 +65,12 @@ extension Service {
         if let problem = appendRefusal { return answer(exchange, problem) }
         // Somebody found no room in this turn: cutting the body into records would be in vain.
         if hasBusyAppends { return .wait }
+        let headers: AppendHeaders?
+        do throws(InvalidAppendHeaders) {
+            headers = exchange.notedHeaders.isEmpty ? nil : try AppendHeaders(exchange)
+        } catch {
+            return answer(exchange, .invalidAppendHeaders(error))
+        }
         let body: RecordBody
         do throws(RecordBody.Refusal) {
             body = unsafe try RecordBody(
@@ -74,18 +80,13 @@ extension Service {
             return answer(exchange, problem(of: error))
         }
         if let problem = rateRefusal(exchange, log) { return answer(exchange, problem) }
-        do throws(InvalidAppendHeaders) {
-            return staged(exchange, try stage(exchange, log, body))
-        } catch {
-            return answer(exchange, .invalidAppendHeaders(error))
-        }
+        return staged(exchange, stage(exchange, log, headers, body))
     }
 
     private func stage(
-        _ exchange: Exchange, _ log: Range<Int>, _ body: RecordBody
-    ) throws(InvalidAppendHeaders) -> StoreAppend {
-        guard !exchange.notedHeaders.isEmpty else { return unsafe store.append(to: exchange.part(log), body) }
-        let headers = try AppendHeaders(exchange)
+        _ exchange: Exchange, _ log: Range<Int>, _ headers: AppendHeaders?, _ body: RecordBody
+    ) -> StoreAppend {
+        guard let headers else { return unsafe store.append(to: exchange.part(log), body) }
         var options = AppendOptions()
         options.condition = headers.condition
         switch headers.identity {

@@ -9,10 +9,15 @@ extension Service {
     func appendBatch(_ exchange: Exchange) -> Step {
         if let problem = appendRefusal { return answer(exchange, problem) }
         if hasBusyAppends { return .wait }
+        // What costs least is looked at first: parsing the body costs most.
+        let headers: AppendHeaders
+        do throws(InvalidAppendHeaders) { headers = try AppendHeaders(ofBatch: exchange) } catch {
+            return answer(exchange, .invalidAppendHeaders(error))
+        }
         do throws(InvalidBody) {
             let document = try batchDocument(of: exchange)
-            if let problem = batchRefusal(exchange, document) { return answer(exchange, problem) }
-            return try stage(exchange, document)
+            if let problem = rateRefusal(exchange, document) { return answer(exchange, problem) }
+            return stage(exchange, document, headers)
         } catch {
             return answer(exchange, .invalidBody(error))
         }
@@ -28,14 +33,8 @@ extension Service {
         return document
     }
 
-    /// What is wrong with the headers, the sizes or the rate.
-    private func batchRefusal(_ exchange: Exchange, _ document: BatchDocument) -> Problem? {
-        let allowed: NotedHeaders = .idempotencyKey
-        guard exchange.notedHeaders.isSubset(of: allowed), exchange.repeatedHeaders.isEmpty else {
-            return .invalidAppendHeaders(
-                InvalidAppendHeaders(
-                    detail: "A batch takes one Idempotency-Key; conditions stand in its body, and it has no producer."))
-        }
+    /// Takes the appends from what their logs' rate limits allow, once; a problem if nothing is left.
+    private func rateRefusal(_ exchange: Exchange, _ document: BatchDocument) -> Problem? {
         guard exchange.tag1 == 0 else { return nil }
         exchange.tag1 = 1
         let now = clock.monotonicMicroseconds
@@ -48,14 +47,10 @@ extension Service {
         return nil
     }
 
-    private func stage(_ exchange: Exchange, _ document: BatchDocument) throws(InvalidBody) -> Step {
+    private func stage(_ exchange: Exchange, _ document: BatchDocument, _ headers: AppendHeaders) -> Step {
         var identity = RequestIdentity.none
-        do throws(InvalidAppendHeaders) {
-            if case .key(let key) = try AppendHeaders(exchange).identity {
-                identity = unsafe .key(key, fingerprint: fingerprint(exchange))
-            }
-        } catch {
-            return answer(exchange, .invalidAppendHeaders(error))
+        if case .key(let key) = headers.identity {
+            identity = unsafe .key(key, fingerprint: fingerprint(exchange))
         }
         return unsafe document.framed.withUnsafeBytes { framed in
             var group: [GroupAppend] = []

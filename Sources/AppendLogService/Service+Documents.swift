@@ -59,12 +59,19 @@ extension Service {
         let stats = StatsDocument(
             uptimeMicroseconds: UInt64(now - startedAt), isReady: isReady, engine: store.wal.engine,
             totals: store.totals, wal: WriteAheadLogStats(store.wal),
-            waiting: frontEnd?.waitingExchanges(nowMicroseconds: UInt64(now)) ?? (0, 0),
-            connectionCount: frontEnd?.connectionCount ?? 0,
+            requests: requestStats(now: now),
             page: store.list(prefix: query.prefix, after: query.after, limit: query.limit))
         json.removeAll()
         stats.write(to: &json)
         return answerWithJSON(exchange)
+    }
+
+    private func requestStats(now: Int64) -> RequestStats {
+        let waiting = frontEnd?.waitingExchanges(nowMicroseconds: UInt64(now)) { $0.waitsForCommit }
+        return RequestStats(
+            waiting: waiting ?? (0, 0), readCount: waitingReads.count, longPollCount: live.pollCount,
+            subscriberCount: live.subscriberCount, recordStreamCount: live.recordStreamCount,
+            connectionCount: frontEnd?.connectionCount ?? 0)
     }
 
     /// Answers 200 with what was written to `json`, and a line end for those who read it on a terminal.

@@ -54,15 +54,12 @@ final class Service: RequestHandler {
     /// Those of them that wait for nothing but their turn, the one that has waited longest first.
     var pausedReads: [RecordReading] = []
 
-    init(
-        _ store: LogStore, _ limits: AppendLimits, keepAliveSeconds: Int = ServiceLimits.keepAliveSecondsDefault,
-        _ logger: Logger
-    ) {
+    init(_ store: LogStore, _ limits: AppendLimits, _ liveLimits: LiveLimits, _ logger: Logger) {
         self.store = store
         self.limits = limits
         self.logger = logger
         startedAt = clock.monotonicMicroseconds
-        live = LiveTails(store, keepAliveSeconds: keepAliveSeconds, now: startedAt)
+        live = LiveTails(store, liveLimits, now: startedAt)
         super.init()
         live.endWait = { [unowned self] in endWait($0) }
     }

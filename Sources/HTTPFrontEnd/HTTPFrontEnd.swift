@@ -99,12 +99,14 @@ public final class HTTPFrontEnd {
         openExchangeCount == 0
     }
 
-    /// Requests that the service has and has not answered, and the age of the oldest. Looks at every exchange: for
-    /// statistics.
-    public func waitingExchanges(nowMicroseconds: UInt64) -> (count: Int, oldestMicroseconds: UInt64) {
+    /// Requests that the service has and has not answered, of those that are to be counted, and the age of the oldest. Looks at
+    /// every exchange: for statistics.
+    public func waitingExchanges(
+        nowMicroseconds: UInt64, where isCounted: (Exchange) -> Bool = { _ in true }
+    ) -> (count: Int, oldestMicroseconds: UInt64) {
         var count = 0
         var oldest = nowMicroseconds
-        for exchange in exchanges where exchange.isWaiting {
+        for exchange in exchanges where exchange.isWaiting && exchange.answer == nil && isCounted(exchange) {
             count += 1
             oldest = min(oldest, exchange.waitingSince)
         }

@@ -54,7 +54,7 @@ struct Serve: ParsableCommand {
         var configuration = ServerConfiguration(listen: try place.address(), store: store, http: http)
         configuration.recordBytesMax = try requests.recordSizeMax(bodyBytesMax: http.requestBodyBytesMax)
         configuration.recordsPerRequestMax = recordsMax
-        configuration.keepAliveSeconds = try connections.keepAlive()
+        try connections.apply(to: &configuration.live)
         configuration.drainDeadlineSeconds = try operation.drainSeconds()
         return configuration
     }
@@ -211,10 +211,15 @@ struct ConnectionOptions: ParsableArguments {
             "Seconds without a record after which a live tail gets a comment. (default: 15)", valueName: "seconds"))
     var keepAliveSeconds: PositiveNumber?
 
-    func keepAlive() throws -> Int {
-        var seconds = ServiceLimits.keepAliveSecondsDefault
-        try set(&seconds, "keep-alive-seconds", keepAliveSeconds)
-        return seconds
+    @Option(
+        help: ArgumentHelp(
+            "Clients that follow logs with server-sent events; each is a connection, too. (default: 10000)",
+            valueName: "count"))
+    var subscribersMax: PositiveNumber?
+
+    func apply(to live: inout LiveLimits) throws {
+        try set(&live.keepAliveSeconds, "keep-alive-seconds", keepAliveSeconds)
+        try set(&live.subscribersMax, "subscribers-max", subscribersMax)
     }
 
     func apply(to http: inout HTTPLimits) throws {

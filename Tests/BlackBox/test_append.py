@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from client import FRAMED, NDJSON, append, append_ok, check_appended, check_problem, framed, get, log_exists, read_all, records_target
+from client import (
+    FRAMED,
+    NDJSON,
+    append,
+    append_ok,
+    check_appended,
+    check_log,
+    check_problem,
+    framed,
+    get,
+    log_exists,
+    read_all,
+    records_target,
+    send_json,
+)
 from rawhttp import encode_chunks, encode_request
 
 KIB, MIB = 1 << 10, 1 << 20
@@ -237,3 +251,11 @@ def test_without_auto_create_an_unknown_log_is_not_made(start_server, log):
     with start_server("--auto-create", "false").connect() as connection:
         check_problem(append(connection, log, b"x"), 404, "log_not_found")
         assert not log_exists(connection, log)
+
+
+def test_headers_of_an_append_are_looked_at_before_its_body_and_its_rate(connection, log):
+    check_log(send_json(connection, "PUT", f"/v1/logs/{log}", {"appends_per_second_max": 1}), 201)
+    wrong = {"If-Match": "0", "Content-Type": FRAMED}
+    for body in (b"cut off", b"") * 10:
+        check_problem(connection.request("POST", records_target(log), wrong, body), 400, "invalid_append_header")
+    append_ok(connection, log, b"the first of this second")

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from client import TIMESTAMP, append_ok, check_common_headers, check_problem, check_replayed, get_json, read_all, send_json
+from client import TIMESTAMP, append_ok, check_common_headers, check_log, check_problem, check_replayed, get_json, read_all, send_json
 from rawhttp import ConnectionEnded
 from server import wait_until
 
@@ -101,6 +101,21 @@ def test_a_repeat_of_a_keyed_batch_appends_nothing(connection, log):
 def test_headers_that_a_batch_cannot_have_are_refused(connection, log, headers):
     check_problem(batch(connection, {"log": log, "records": ["x"]}, headers=headers), 400, "invalid_append_header")
     assert connection.request("GET", f"/v1/logs/{log}").status == 404
+
+
+@pytest.mark.parametrize("headers", [{"Producer-Id": "p"}, {"If-Match": '"0"'}, {"Idempotency-Key": "a b"}])
+def test_headers_are_looked_at_before_the_body_is_parsed(connection, log, headers):
+    """A request that is wrong in both is told of its headers: the cheaper refusal comes first."""
+    check_problem(connection.request("POST", BATCH, headers, b"{"), 400, "invalid_append_header")
+    check_problem(connection.request("POST", BATCH, {"Idempotency-Key": "ok"}, b"{"), 400, "invalid_body")
+
+
+def test_a_batch_with_wrong_headers_takes_nothing_of_a_rate(connection, log):
+    check_log(send_json(connection, "PUT", f"/v1/logs/{log}", {"appends_per_second_max": 1}), 201)
+    append = {"log": log, "records": ["x"]}
+    for _ in range(20):
+        check_problem(batch(connection, append, headers={"If-Match": '"0"'}), 400, "invalid_append_header")
+    check_batched(batch(connection, append))
 
 
 @pytest.mark.parametrize("body, index", [

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+
 import pytest
 
-from client import FRAMED, NDJSON, TIMESTAMP, append, append_ok, check_problem, framed, get, get_json, stats
+from client import FRAMED, NDJSON, TIMESTAMP, append, append_ok, check_problem, framed, get, get_json, records_target, stats
+from livetail import EVENTS
+from rawhttp import Connection, encode_request
 from server import SMALL_SEGMENT_BYTES, Server, run, wait_until
 
 #: Record counts by name. Names in the order of their bytes are: -d .. in `sorted`.
@@ -13,6 +18,9 @@ RECORD = b"0123456789"
 LOG_KEYS = {
     "log", "id", "first", "next", "durable", "records", "bytes", "created", "closed", "content_type", "retention",
     "appends_per_second_max",
+}  # fmt: skip
+REQUEST_KEYS = {
+    "waiting", "oldest_waiting_microseconds", "reads", "long_polls", "subscribers", "record_streams", "connections",
 }  # fmt: skip
 WAL_KEYS = {
     "durable_position", "next_position", "pending_records", "pending_bytes", "staged_bytes", "in_flight_bytes",
@@ -130,7 +138,7 @@ def test_stats_have_exactly_the_documented_members(reader):
     assert set(answer["totals"]) == {"logs", "records", "bytes", "next", "durable"}
     assert set(answer["wal"]) == WAL_KEYS
     assert set(answer["wal"]["sync_latency_microseconds"]) == {"p50", "p99", "max", "count"}
-    assert set(answer["requests"]) == {"waiting", "oldest_waiting_microseconds", "connections"}
+    assert set(answer["requests"]) == REQUEST_KEYS
     assert answer["ready"] is True and answer["wal"]["poisoned"] is False
     assert answer["engine"]["reason"]
 
@@ -192,6 +200,67 @@ def test_segments_are_counted_as_they_are_on_disk(start_server, directory, log):
         files = list((directory / "wal").glob("*.seg"))
         assert len(files) >= answer["segments"]
         assert all(file.stat().st_size == SMALL_SEGMENT_BYTES for file in files)
+
+
+def request_counts(connection) -> dict:
+    """The numbers of requests under way, without the times."""
+    counts = stats(connection)["requests"]
+    return {name: count for name, count in counts.items() if name != "oldest_waiting_microseconds"}
+
+
+def test_each_kind_of_request_under_way_is_counted_as_what_it_is(start_server, log):
+    """Appends that wait for their commit, long polls, live tails and streams: each in its own number, and in no other."""
+    server = start_server("--commit-linger-microseconds", "1500000")
+    with contextlib.ExitStack() as stack, server.connect() as reader:
+
+        def requesting(*request):
+            connection = stack.enter_context(server.connect())
+            connection.send(encode_request(*request))
+            return connection
+
+        def expect(**counts):
+            wanted = {"waiting": 0, "reads": 0, "long_polls": 0, "subscribers": 0, "record_streams": 0, **counts}
+            wait_until(lambda: {name: count for name, count in request_counts(reader).items() if name != "connections"} == wanted, f"{wanted}")
+
+        append_ok(reader, log, b"x" * 1_000_000)
+        expect()
+        polls = [requesting("GET", records_target(log, **{"from": "now", "wait": 50})) for _ in range(3)]
+        expect(long_polls=3)
+        assert stats(reader)["requests"]["oldest_waiting_microseconds"] == 0, "a long poll waits for no commit"
+        tails = [requesting("GET", records_target(log, **{"from": "now"}), {"Accept": EVENTS}) for _ in range(5)]
+        expect(long_polls=3, subscribers=5)
+        other = f"{log}.other"
+        appends = [requesting("POST", records_target(other), {}, b"x") for _ in range(2)]
+        body = b'{"appends":[{"log":"%s","records":["x"]}]}' % other.encode()
+        appends += [requesting("POST", "/v1/batch", {}, body), requesting("PUT", f"/v1/logs/{log}.new")]
+        expect(long_polls=3, subscribers=5, waiting=4)
+        assert 0 < stats(reader)["requests"]["oldest_waiting_microseconds"] < 30_000_000
+        assert request_counts(reader)["connections"] == 1 + 3 + 5 + 4
+        assert [append.read_response().status for append in appends] == [201] * 4
+        expect(long_polls=3, subscribers=5)
+        # An append ends the polls and none of the tails; who leaves is not counted any more.
+        append_ok(reader, log, b"y")
+        assert [poll.read_response().status for poll in polls] == [200] * 3
+        expect(subscribers=5)
+        for tail in tails:
+            tail.reset()
+        expect()
+
+
+def test_streams_of_records_are_counted_while_they_run(start_server, log):
+    with start_server().connect() as reader, contextlib.ExitStack() as stack:
+        for _ in range(8):
+            append_ok(reader, log, b"x" * 1_000_000)
+        streams = [stack.enter_context(Connection(reader.socket.getpeername()[1])) for _ in range(2)]
+        for stream in streams:
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            stream.send(encode_request("GET", records_target(log, stream=1), {"Accept": FRAMED}))
+            stream._receive_more()
+        wait_until(lambda: stats(reader)["requests"]["record_streams"] == 2, "two streams")
+        assert stats(reader)["requests"]["subscribers"] == stats(reader)["requests"]["waiting"] == 0
+        for stream in streams:
+            stream.reset()
+        wait_until(lambda: stats(reader)["requests"]["record_streams"] == 0, "the end of both")
 
 
 def test_connections_are_counted(start_server):

@@ -90,12 +90,16 @@ def test_schemathesis_finds_no_disagreement(documented):
     (lambda paths: paths["/v1/logs/{log}"]["get"]["responses"].pop("404"), "Received: 404"),
     (lambda paths: paths["/healthz"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]["required"].append("missing"), "Response violates schema"),
 ], ids=["status", "problem-status", "schema"])  # fmt: skip
-def test_schemathesis_would_find_a_disagreement(documented, workspace, break_it, complaint):
+def test_schemathesis_would_find_a_disagreement(start_server, workspace, break_it, complaint):
+    # A server of its own: on the other one all logs that it would name may be closed.
+    server = start_server()
+    with server.connect() as connection:
+        append_ok(connection, "orders", framed([b"one", b"two"]), FRAMED)
     broken = copy.deepcopy(DOCUMENT)
     break_it(broken["paths"])
     contract = workspace / "broken.yaml"
     contract.write_text(yaml.safe_dump(broken))
-    ended = run_schemathesis(documented, contract, "--max-failures", "1", "--phases", "examples,fuzzing", "--exclude-method", "HEAD")
+    ended = run_schemathesis(server, contract, "--max-failures", "1", "--phases", "examples,fuzzing", "--exclude-method", "HEAD")
     assert ended.returncode == 1 and complaint in ended.stdout, ended.stdout[-5_000:] + ended.stderr
 
 
@@ -175,3 +179,67 @@ def test_what_the_service_refuses_anywhere_is_documented_in_every_operation(docu
             described = resolve(DOCUMENT["paths"][path][method]["responses"][str(response.status)])
             schema = {**described["content"]["application/problem+json"]["schema"], "components": DOCUMENT["components"]}
             jsonschema_rs.validator_for(schema).validate(response.json())
+
+
+# MARK: What the code knows and the contract must
+
+SOURCES = REPOSITORY / "Sources"
+
+
+def in_sources(pattern: str, *places: str) -> set[str]:
+    """What a pattern finds in the code of the HTTP interface."""
+    files = [file for place in places or ("AppendLogService", "HTTPFrontEnd") for file in (SOURCES / place).rglob("*.swift")]
+    return {found for file in files for found in re.findall(pattern, file.read_text())}
+
+
+def parameters(path: str, method: str) -> set[tuple[str, str]]:
+    """Where the parameters of an operation stand, and their names."""
+    item = DOCUMENT["paths"][path]
+    both = [resolve(parameter) for parameter in item.get("parameters", []) + item[method].get("parameters", [])]
+    return {(parameter["in"], parameter["name"]) for parameter in both}
+
+
+def test_every_problem_of_the_code_is_in_the_contract():
+    codes = in_sources(r'code: "(\w+)"')
+    assert len(codes) > 30
+    text = CONTRACT.read_text()
+    assert not {code for code in codes if not re.search(rf"\b{code}\b", text)}
+
+
+def test_every_query_parameter_of_the_code_is_in_the_contract_and_the_reverse():
+    found = {names for names in in_sources(r"Query\(query, names: \[(.*?)\]\)")}
+    known = {frozenset(re.findall(r"\w+", names)) for names in found}
+    operations = {(path, method): {name for place, name in parameters(path, method) if place == "query"} for path, method in OPERATIONS}
+    listed = {frozenset(names) for names in operations.values() if names}
+    assert known == listed and len(known) == 2
+    assert "stream" in operations["/v1/logs/{log}/records", "get"]
+
+
+def test_every_header_that_the_code_reads_is_in_the_contract():
+    def words(names):
+        # Those that OpenAPI forbids to list (3.1, 4.8.12.1), or that are HTTP's own.
+        own = {"accept", "content-type", "host", "content-length", "transfer-encoding", "expect", "connection"}
+        return {name.lower() for name in names} - own
+
+    read = words(in_sources(r'eader\("([\w-]+)"\)') | in_sources(r'in: exchange, "([\w-]+)"') | in_sources(r'equal\(name, "([\w-]+)"\)'))
+    listed = words(name for path, method in OPERATIONS for place, name in parameters(path, method) if place == "header")
+    assert {"last-event-id", "if-match", "producer-seq"} <= read
+    assert read == listed
+
+
+def test_every_header_that_the_code_sends_is_in_the_contract():
+    sent = in_sources(r'addHeader\("([\w-]+)"') | in_sources(r'\("([A-Z][a-z]+(?:-[A-Za-z]+)*)", "\\')
+    assert {"X-Accel-Buffering", "Producer-Expected-Seq", "Retry-After"} <= sent
+    listed = {
+        name
+        for path, method in OPERATIONS
+        for response in DOCUMENT["paths"][path][method]["responses"].values()
+        for name in resolve(response).get("headers", {})
+    }
+    assert sent - listed == {"Allow", "Connection", "Content-Type"}, "405 and its Allow stand in the description of all operations"
+
+
+def test_every_member_of_the_stats_of_requests_is_described(documented):
+    described = DOCUMENT["components"]["schemas"]["Stats"]["properties"]["requests"]
+    with documented.connect() as connection:
+        assert set(stats(connection)["requests"]) == set(described["properties"]) == set(described["required"])

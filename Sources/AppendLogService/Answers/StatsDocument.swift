@@ -9,8 +9,7 @@ struct StatsDocument {
     var engine: EngineReport
     var totals: (logs: Int, records: UInt64, bytes: UInt64)
     var wal: WriteAheadLogStats
-    var waiting: (count: Int, oldestMicroseconds: UInt64)
-    var connectionCount: Int
+    var requests: RequestStats
     var page: (logs: [LogSummary], nextAfter: [UInt8]?)
 
     func write(to json: inout JSONWriter) {
@@ -30,13 +29,9 @@ struct StatsDocument {
         writeTotals(to: &json)
         json.literal(#","wal":"#)
         wal.write(to: &json)
-        json.literal(#","requests":{"#)
-        json.member("waiting", waiting.count)
+        json.literal(#","requests":"#)
+        requests.write(to: &json)
         json.literal(",")
-        json.member("oldest_waiting_microseconds", waiting.oldestMicroseconds)
-        json.literal(",")
-        json.member("connections", connectionCount)
-        json.literal("},")
         json.logPage(page)
         json.literal("}")
     }
@@ -53,6 +48,36 @@ struct StatsDocument {
         json.member("next", totals.records)
         json.literal(",")
         json.member("durable", totals.records)
+        json.literal("}")
+    }
+}
+
+/// The numbers of requests under way in `/v1/stats`. No request is counted twice.
+struct RequestStats {
+    /// Appends, batches and changes of logs that wait for their commit.
+    var waiting: (count: Int, oldestMicroseconds: UInt64)
+    /// Reads that wait for the disk or for their turn.
+    var readCount: Int
+    var longPollCount: Int
+    var subscriberCount: Int
+    var recordStreamCount: Int
+    var connectionCount: Int
+
+    func write(to json: inout JSONWriter) {
+        json.literal("{")
+        json.member("waiting", waiting.count)
+        json.literal(",")
+        json.member("oldest_waiting_microseconds", waiting.oldestMicroseconds)
+        json.literal(",")
+        json.member("reads", readCount)
+        json.literal(",")
+        json.member("long_polls", longPollCount)
+        json.literal(",")
+        json.member("subscribers", subscriberCount)
+        json.literal(",")
+        json.member("record_streams", recordStreamCount)
+        json.literal(",")
+        json.member("connections", connectionCount)
         json.literal("}")
     }
 }

@@ -19,6 +19,16 @@ final class LongPoll {
     }
 }
 
+/// What live tails may cost, as far as it is configured.
+public struct LiveLimits: Sendable {
+    /// Clients that follow logs with server-sent events, all together.
+    public var subscribersMax = ServiceLimits.subscribersDefault
+    /// Seconds without anything sent after which a live tail gets a comment.
+    public var keepAliveSeconds = ServiceLimits.keepAliveSecondsDefault
+
+    public init() {}
+}
+
 /// All who follow logs: live tails and long polls.
 ///
 /// After commits there are *rounds*, at most every 10 ms, and with pauses half as long as the rounds before: in a round each followed
@@ -34,6 +44,7 @@ final class LiveTails {
     let store: LogStore
     /// The memory of events, shared and a subscriber's own.
     let memory = MemoryGauge()
+    let subscribersMax: Int
     let keepAliveMicroseconds: Int64
     /// Monotonic microseconds at the last turn or tick.
     private(set) var now: Int64 = 0
@@ -63,9 +74,10 @@ final class LiveTails {
     private var roundStart: Int64 = 0
     private var nextRound: Int64 = 0
 
-    init(_ store: LogStore, keepAliveSeconds: Int, now: Int64) {
+    init(_ store: LogStore, _ limits: LiveLimits, now: Int64) {
         self.store = store
-        keepAliveMicroseconds = Int64(keepAliveSeconds) * 1_000_000
+        subscribersMax = limits.subscribersMax
+        keepAliveMicroseconds = Int64(limits.keepAliveSeconds) * 1_000_000
         self.now = now
     }
 

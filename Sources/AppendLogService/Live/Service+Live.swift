@@ -43,7 +43,7 @@ extension Service {
             }
         }
         if live.isDraining { return answer(exchange, .drainingLiveTails) }
-        guard live.subscriberCount < ServiceLimits.subscribersMax else {
+        guard live.subscriberCount < live.subscribersMax else {
             return answer(exchange, .overloadedBySubscribers)
         }
         var head = HTTPResponse(status: 200)
@@ -61,6 +61,11 @@ extension Service {
 }
 
 extension Exchange {
+    /// It waits for a commit, or for room in a batch; the other waits have what they wait for attached.
+    var waitsForCommit: Bool {
+        !(attachment is LongPoll) && !(attachment is RecordReading)
+    }
+
     /// The request has waited for records and must not do so again. Reads use no other tag.
     var hasWaited: Bool {
         get { tag3 == 1 }

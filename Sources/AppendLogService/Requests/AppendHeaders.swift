@@ -32,6 +32,15 @@ struct AppendHeaders {
         identity = try Self.identity(exchange, noted)
     }
 
+    /// Reads those of a batch.
+    init(ofBatch exchange: Exchange) throws(InvalidAppendHeaders) {
+        guard exchange.notedHeaders.isSubset(of: .idempotencyKey) else {
+            throw InvalidAppendHeaders(
+                detail: "A batch takes one Idempotency-Key; conditions stand in its body, and it has no producer.")
+        }
+        try self.init(exchange)
+    }
+
     private static func condition(
         _ exchange: Exchange, _ noted: NotedHeaders
     ) throws(InvalidAppendHeaders) -> AppendCondition {

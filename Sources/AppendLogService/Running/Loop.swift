@@ -48,8 +48,7 @@ final class Loop {
         try configuration.http.check()
         let socket = try ListeningSocket(address: configuration.listen)
         store = try LogStore.open(configuration.store)
-        service = Service(
-            store, configuration.appendLimits, keepAliveSeconds: configuration.keepAliveSeconds, logger)
+        service = Service(store, configuration.appendLimits, configuration.live, logger)
         frontEnd = try HTTPFrontEnd(
             socket: socket, address: configuration.listen, limits: configuration.http, handler: service)
         service.frontEnd = frontEnd

@@ -13,8 +13,7 @@ public struct ServerConfiguration: Sendable {
     public var recordBytesMax = ServiceLimits.recordBytesDefault
     /// Records of one request, at most.
     public var recordsPerRequestMax = ServiceLimits.recordsPerRequestDefault
-    /// Seconds without anything sent after which a live tail gets a comment.
-    public var keepAliveSeconds = ServiceLimits.keepAliveSecondsDefault
+    public var live = LiveLimits()
     /// Seconds from the signal to the exit, at most.
     public var drainDeadlineSeconds = ServiceLimits.drainSecondsDefault
 
