@@ -69,7 +69,7 @@ public struct HTTPLimits: Sendable {
     static let streamBytesPerTurn = 512 << 10
     /// Microseconds after which a `run` lets no further stream send: a small piece takes 3 to 5, one that the source has to
     /// read and encode 500.
-    static let streamMicrosecondsPerRun = 500
+    static let streamMicrosecondsPerRun = 250
     /// Changes of streams' sockets that one `run` takes.
     static let socketEventsMax = 256
     /// What a client sent behind the request of a stream is thrown away at the end, up to so many blocks of 4 KiB.
