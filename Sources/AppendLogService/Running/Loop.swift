@@ -66,7 +66,9 @@ final class Loop {
             let now = clock.monotonicMicroseconds
             let isTick = now >= nextTick
             if isTick { tick(now) }
-            service.live.turn(now: now, wokenStreamCount: frontEnd.wokenStreamCount)
+            service.live.turn(
+                now: now, wokenStreamCount: frontEnd.wokenStreamCount, sendingMicroseconds: frontEnd.sendingMicroseconds
+            )
             if isTick || mustRunFrontEnd { frontEnd.run(nowMicroseconds: UInt64(now)) }
             // What it stages goes with this turn's batch.
             let upkeep = store.tick()
