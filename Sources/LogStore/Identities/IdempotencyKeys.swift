@@ -48,12 +48,13 @@ struct IdempotencyKeys {
         return AppendRefusal(cause: .keysFull(retryAfterSeconds: Int(min(seconds, 86_400))), after: .zero)
     }
 
-    /// Takes note of a key. One that is there already stays: a checkpoint may hold what is replayed.
+    /// Takes note of a key. One that is there already stays, as a checkpoint may hold what is replayed; but a later request
+    /// says that it was forgotten in between, and used again.
     mutating func note(
         _ key: UnsafeRawBufferPointer, in log: LogID, _ fingerprint: BodyFingerprint, _ answers: [RequestAnswer]
     ) {
         let name = Name(log: log, key: unsafe Array(key))
-        guard numbers[name] == nil else { return }
+        if let number = numbers[name], entries[number].timestamp >= answers[0].timestamp { return }
         let entry = Entry(name: name, fingerprint: fingerprint, answers: answers)
         numbers[name] = entries.endNumber
         entries.append(entry)
@@ -66,9 +67,24 @@ struct IdempotencyKeys {
             guard let entry = entries.first, entry.timestamp.rawValue + windowMicroseconds < now.rawValue else {
                 return
             }
-            numbers[entry.name] = nil
+            if numbers[entry.name] == entries.firstNumber { numbers[entry.name] = nil }
             byteCount -= entry.byteCount
             entries.removeFirst()
+        }
+    }
+
+    /// Puts the entries in the order of their times, each key once: to be called when all was restored and replayed, before any
+    /// number is used.
+    mutating func putInOrder() {
+        let all = range.map { entries[$0] }
+        guard zip(all, all.dropFirst()).contains(where: { $1.timestamp < $0.timestamp }) || numbers.count < all.count
+        else { return }
+        let kept = zip(range, all).filter { numbers[$1.name] == $0 }.map(\.1)
+        self = IdempotencyKeys(limits)
+        for entry in kept.sorted(by: { $0.timestamp < $1.timestamp }) {
+            numbers[entry.name] = entries.endNumber
+            entries.append(entry)
+            byteCount += entry.byteCount
         }
     }
 }
