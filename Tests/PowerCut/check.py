@@ -160,7 +160,8 @@ class Expectation:
             is_repeat = response.header("idempotent-replayed") == "true"
             assert is_repeat or number in unknown, f"request {number} was done again: {response.body}"
             for log, first, _, part in request.promises(response.json()):
-                assert (log, first) == places.get((number, part), (log, first)), f"request {number} was at {places}: {response.body}"
+                found = places.get((number, part), (log, first))
+                assert (log, first) == found, f"request {number} was at {found}: {response.body}"
                 # One that is not there may have been trimmed: then its first offsets are before.
                 if is_repeat and (number, part) not in places:
                     assert self.trims is not None, f"request {number} is not there and has been answered before: {response.body}"
