@@ -148,7 +148,8 @@ class Expectation:
 
     def _repeat(self, connection: Connection, chance: random.Random) -> None:
         """What is there gets its first offsets; what is not is appended; a condition that held once does not hold again."""
-        places = {(number, part): (log, first) for log, first, number, part in self.found}
+        # Answers outlive the records: what was promised and trimmed is answered again, too.
+        places = {(number, part): (log, first) for log, first, number, part in {*self.found, *self.told.promises}}
         there = sorted({number for number, _ in places})
         keyed = [number for number in there if make_request(self.seed, number).key]
         gone = [number for number in range(self.told.settled_end, self.numbers_end) if number not in there]
