@@ -70,6 +70,7 @@ class Tally:
     records_trimmed: int = 0
     segments: int = 0
     segments_removed: int = 0
+    segments_packed: int = 0
     checkpoints: int = 0
     seconds: float = 0
     fates: Counter = field(default_factory=Counter)
@@ -82,6 +83,7 @@ class Tally:
             f" {self.cuts_with_losses} lost open writes, {self.acknowledgements} acknowledgements,"
             f" {self.promises_checked} promises checked, {self.operations_found} operations found, {self.repeats} repeats,"
             f" {self.records_trimmed} records trimmed, {self.segments} segments, {self.segments_removed} of them removed,"
+            f" {self.segments_packed} packed,"
             f" {self.checkpoints} checkpoints,"
             f" {self.seconds:.0f} s: {len(self.failures)} with violations"
         )
@@ -170,6 +172,7 @@ class Campaign:
             tally.flushes += episode.statistics["flushes"]
             tally.segments += episode.segments
             tally.segments_removed += episode.removed
+            tally.segments_packed += episode.packed
             tally.repeats += episode.repeats
             tally.checkpoints += episode.checkpoints
 

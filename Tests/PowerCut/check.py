@@ -148,7 +148,8 @@ class Expectation:
 
     def _repeat(self, connection: Connection, chance: random.Random) -> None:
         """What is there gets its first offsets; what is not is appended; a condition that held once does not hold again."""
-        places = {(number, part): (log, first) for log, first, number, part in self.found}
+        # Answers outlive the records: what was promised and trimmed is answered again, too.
+        places = {(number, part): (log, first) for log, first, number, part in {*self.found, *self.told.promises}}
         there = sorted({number for number, _ in places})
         keyed = [number for number in there if make_request(self.seed, number).key]
         gone = [number for number in range(self.told.settled_end, self.numbers_end) if number not in there]
@@ -160,7 +161,8 @@ class Expectation:
             is_repeat = response.header("idempotent-replayed") == "true"
             assert is_repeat or number in unknown, f"request {number} was done again: {response.body}"
             for log, first, _, part in request.promises(response.json()):
-                assert (log, first) == places.get((number, part), (log, first)), f"request {number} was at {places}: {response.body}"
+                found = places.get((number, part), (log, first))
+                assert (log, first) == found, f"request {number} was at {found}: {response.body}"
                 # One that is not there may have been trimmed: then its first offsets are before.
                 if is_repeat and (number, part) not in places:
                     assert self.trims is not None, f"request {number} is not there and has been answered before: {response.body}"

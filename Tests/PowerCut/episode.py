@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import kernel
-from blackbox import ConnectionEnded, Server, StartFailed
+from blackbox import ConnectionEnded, Server, StartFailed, get_json
 from check import Expectation
 from disk import MIB, MOUNT_OPTIONS, Disk, make_image
 from events import Cut, EventLog
@@ -74,7 +74,7 @@ class Episode:
         self.directory = directory
         self.plan = plan
         self.base = directory / "base.image"
-        self.segments = self.removed = self.checkpoints = self.repeats = 0
+        self.segments = self.removed = self.packed = self.checkpoints = self.repeats = 0
         self.statistics: dict[str, int] = {}
         self.log: EventLog
 
@@ -166,6 +166,8 @@ class Episode:
             else:
                 self._drive(disk, server, told, plan.bytes_wanted)
             self.removed = self._look_at(disk.mount_point / "data") - removed_before
+            with server.connect() as connection:
+                self.packed = get_json(connection, "/v1/stats")["wal"]["packed_segments"]
             if chance.random() < 0.5:
                 server.stop()
             return []

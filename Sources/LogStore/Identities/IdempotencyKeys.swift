@@ -76,10 +76,9 @@ struct IdempotencyKeys {
     /// Puts the entries in the order of their times, each key once: to be called when all was restored and replayed, before any
     /// number is used.
     mutating func putInOrder() {
-        let all = range.map { entries[$0] }
-        guard zip(all, all.dropFirst()).contains(where: { $1.timestamp < $0.timestamp }) || numbers.count < all.count
-        else { return }
-        let kept = zip(range, all).filter { numbers[$1.name] == $0 }.map(\.1)
+        let isInOrder = range.dropFirst().allSatisfy { entries[$0 - 1].timestamp <= entries[$0].timestamp }
+        if isInOrder && numbers.count == count { return }
+        let kept = range.filter { numbers[entries[$0].name] == $0 }.map { entries[$0] }
         self = IdempotencyKeys(limits)
         for entry in kept.sorted(by: { $0.timestamp < $1.timestamp }) {
             numbers[entry.name] = entries.endNumber

@@ -16,6 +16,10 @@ enum FuzzTarget: String, CaseIterable {
     case target
     /// Header lines: framing, media types, Accept.
     case headers
+    /// Conditions, entity tags, producers and keys in the headers of an append; times.
+    case append
+    /// JSON that clients send: batches, settings and patches of them.
+    case document
     /// What the server writes: records, problems and log lines as JSON.
     case json
 
@@ -30,6 +34,8 @@ enum FuzzTarget: String, CaseIterable {
         case .body: BodyTarget.run(input)
         case .target: RequestTarget.run(input)
         case .headers: HeadersTarget.run(input)
+        case .append: AppendTarget.run(input)
+        case .document: DocumentTarget.run(input)
         case .json: JSONTarget.run(input)
         }
     }

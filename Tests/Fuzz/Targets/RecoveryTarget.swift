@@ -14,24 +14,26 @@ enum RecoveryTarget {
         let fileSystem = directory(from: input)
         let first = outcome(fileSystem)
         require(fileSystem.openCount == 0, "recovery leaves files open")
-        guard case .recovered(let log, let logs) = first else {
+        guard case .recovered(let log, let logs, let payload) = first else {
             require(outcome(fileSystem) == first, "a refused directory is refused otherwise the second time")
             return
         }
         // A second crash right after the recovery changes nothing.
-        guard case .recovered(let logAgain, let logsAgain) = outcome(fileSystem) else {
+        guard case .recovered(let logAgain, let logsAgain, let payloadAgain) = outcome(fileSystem) else {
             preconditionFailure("a directory that was recovered is refused afterwards")
         }
         require(logAgain.report.tornBytes == 0, "a tail is cut twice")
         require(logAgain.chain == log.chain && logAgain.segments == log.segments, "a second recovery ends elsewhere")
         require(logsAgain == logs, "a second recovery finds other logs")
+        require(payloadAgain == payload, "a second recovery finds other producers, keys or settings")
         walkOffline(fileSystem, log)
     }
 
     private enum Outcome: Equatable {
         case empty
         case refused(String)
-        case recovered(RecoveredLog, [LogSummary])
+        /// The log, what is shown, and the checksum of a checkpoint of all that is known.
+        case recovered(RecoveredLog, [LogSummary], UInt32)
 
         static func == (left: Outcome, right: Outcome) -> Bool { "\(left)" == "\(right)" }
     }
@@ -41,7 +43,12 @@ enum RecoveryTarget {
         let recovery = Recovery(directory: DataDirectory(path: "/data"), fileSystem: fileSystem)
         do throws(WriteAheadLogError) {
             guard let log = try recovery.run(replay) else { return .empty }
-            return .recovered(log, (0..<replay.table.count).map { replay.table.summary(LogSlot(index: Int32($0))) })
+            let logs = (0..<replay.table.count).map { replay.table.summary(LogSlot(index: Int32($0))) }
+            let payload = CheckpointTarget.payload(
+                replay.table, replay.producers, replay.keys,
+                anchor: ScanAnchor(segment: .zero, chain: .beginning), nextID: replay.nextID,
+                knownBelow: replay.nextID, lastTimestamp: replay.lastTimestamp)
+            return .recovered(log, logs, payload.checksum(of: 0..<payload.count))
         } catch {
             return .refused("\(error)")
         }

@@ -67,6 +67,8 @@ enum RequestTarget {
             case .records(let log): .records(log: shift(log))
             case .record(let log, let offset): .record(log: shift(log), offset: shift(offset))
             case .log(let log): .log(shift(log))
+            case .trim(let log): .trim(log: shift(log))
+            case .close(let log): .close(log: shift(log))
             default: routed.route
             }
         require(

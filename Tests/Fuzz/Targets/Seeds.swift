@@ -31,16 +31,19 @@ enum Seeds {
         case .body: bodies
         case .target: targets.map { Array($0.utf8) }
         case .headers: headers.map { Array($0.utf8) }
+        case .append: values.map { Array($0.utf8) }
+        case .document: documents
         case .json: records.map { [UInt8](repeating: 7, count: 16) + $0 }
         }
     }
 
     // MARK: The format on disk
 
-    private static func frame(_ kind: FrameKind, fields: [(FieldKind, [UInt8])] = [], records: [[UInt8]] = [])
-        -> [UInt8]
-    {
-        var writer = FieldWriter()
+    private static func frame(
+        _ kind: FrameKind, log: UInt64 = 1, first: UInt64 = 0, written: FieldWriter = FieldWriter(),
+        fields: [(FieldKind, [UInt8])] = [], records: [[UInt8]] = []
+    ) -> [UInt8] {
+        var writer = written
         for (field, value) in fields { writer.append(field, value) }
         let payload = Array(records.joined())
         let lengths = records.flatMap { record in (0..<4).map { UInt8(truncatingIfNeeded: record.count >> (8 * $0)) } }
@@ -50,7 +53,8 @@ enum Seeds {
         bytes[8] = kind.rawValue
         bytes.store(UInt16(writer.bytes.count), at: 10)
         bytes.store(UInt32(records.count), at: 12)
-        bytes.store(UInt64(kind == .epoch || kind == .seal ? 0 : 1), at: 16)
+        bytes.store(UInt64(kind == .epoch || kind == .seal ? 0 : log), at: 16)
+        bytes.store(first, at: 24)
         bytes.store(UInt64(1_795_000_000_000_000), at: 32)
         bytes.store(UInt32(payload.count), at: 40)
         bytes.replaceSubrange(FrameHeader.byteCount..<unpadded, with: writer.bytes + lengths + payload)
@@ -76,7 +80,8 @@ enum Seeds {
 
     private static var batches: [[UInt8]] {
         let everyField = frame(.append, fields: FieldKind.allCases.map { ($0, [1, 2, 3]) }, records: [[9]])
-        let whole = FrameKind.allCases.map { batch([frame($0)]) } + [batch([create, append]), batch([everyField])]
+        let whole =
+            FrameKind.allCases.map { batch([frame($0)]) } + [batch([create, append]), batch([everyField]), lives]
         return whole.map { [0, 77, 1, 0, 0] + $0 } + whole.map { [1, 3, 0, 0, 0] + $0 }
             + [[2, 1, 0, 0, 0, 0, 0x21, 6, 3, 1, 2, 3, 5, 4, 3, 2, 1, 0], [2, 9, 0, 0, 0, 1, 0x43]]
     }
@@ -91,6 +96,7 @@ enum Seeds {
         let length = [UInt8(truncatingIfNeeded: checkpoint.count), UInt8(checkpoint.count >> 8)]
         return [
             [3, 0, 0] + start, [3, 0, 0] + second, [3, 0, 0] + second + start, [1, 0, 0] + start + torn,
+            [3, 0, 0] + block(batch([frame(.epoch)])) + block(lives),
             [3] + length + checkpoint + second + more, [7] + length + checkpoint + start, [0, 0, 0] + second,
             [3, 0, 0],
         ]
@@ -104,6 +110,10 @@ enum Seeds {
                     name: $0, id: LogID(rawValue: UInt64(index + 7)), created: Timestamp(rawValue: 5), isDurable: true)
             }
             table[slot].durableNext = RecordOffset(rawValue: 3)
+            table[slot].first = RecordOffset(rawValue: UInt64(index))
+            table[slot].isClosed = index == 1
+            table[slot].settings = LogSettingsBox(
+                LogSettings(contentType: index == 0 ? nil : [0x61], retention: Retention(bytes: 7)))
         }
         let anchor = ScanAnchor(segment: .zero, chain: .beginning)
         let payload = CheckpointTarget.payload(
@@ -128,6 +138,7 @@ enum Seeds {
                 producers.note(ProducerField(id: bytes, epoch: 3, sequence: sequence), in: log, answer, durable: .zero)
             }
             keys.note(bytes, in: log, BodyFingerprint(low: 1, high: 2), [answer])
+            keys.note(bytes, in: .none, BodyFingerprint(low: 3, high: 4), [answer, answer])
         }
         return (producers, keys)
     }
@@ -149,6 +160,31 @@ enum Seeds {
         ).bytes
     }
 
+    /// Two logs with settings; a producer, a key, a group with a key; a log that is closed, trimmed and deleted.
+    private static var lives: [UInt8] {
+        var settings = FieldWriter()
+        settings.append(.logName, Array("a.b".utf8))
+        LogSettings(contentType: [0x61], retention: Retention(records: 5), appendsPerSecondMax: 9).write(to: &settings)
+        var configured = FieldWriter()
+        LogSettings(retention: Retention(ageSeconds: 1, bytes: 2)).write(to: &configured)
+        let fingerprint = (FieldKind.bodyFingerprint, [UInt8](repeating: 3, count: 16))
+        var produced = FieldWriter()
+        Array("p-1".utf8).withUnsafeBytes { ProducerField(id: $0, epoch: 3, sequence: 0).write(to: &produced) }
+        let group = (0..<2).map { (index: UInt32) -> [(FieldKind, [UInt8])] in
+            let place = [9, 0, 0, 0, 0, 0, 0, 0, UInt8(index), 0, 0, 0, 2, 0, 0, 0] as [UInt8]
+            return [(.group, place)] + (index == 0 ? [(.idempotencyKey, Array("g".utf8)), fingerprint] : [])
+        }
+        let key: [(FieldKind, [UInt8])] = [(.idempotencyKey, Array("k".utf8)), fingerprint]
+        return batch([
+            create, frame(.create, log: 2, written: settings), frame(.configure, log: 2, written: configured),
+            frame(.append, written: produced, records: [[1]]), frame(.append, first: 1, fields: key, records: [[2]]),
+            frame(.append, first: 2, fields: group[0], records: [[3]]),
+            frame(.append, log: 2, fields: group[1], records: [[4], [5]]), frame(.moved, records: [[1]]),
+            frame(.trim, log: 2, first: 1),
+            frame(.close, log: 2), frame(.delete, log: 2), frame(.create, log: 3, written: settings),
+        ])
+    }
+
     // MARK: Requests and answers
 
     private static var bodies: [[UInt8]] {
@@ -163,7 +199,31 @@ enum Seeds {
     private static let targets = [
         "/v1/logs/orders/records?from=12&limit=10&bytes=4096", "/v1/logs/a.b-c_9/records/18446744073709551615",
         "/v1/logs?prefix=a%2Eb&after=z&limit=5", "http://host:80/v1/logs/x", "/v1/stats?", "/healthz", "/readyz?x",
-        "/openapi.yaml", "/v1/logs/x/records?from=%31%32&limit=%", "/v1/logs/%00/records",
+        "/openapi.yaml", "/v1/logs/x/records?from=%31%32&limit=%", "/v1/logs/%00/records", "/v1/batch",
+        "/v1/logs/x/records?from=-10&wait=30&log_id=7&stream=1", "/v1/logs/x/trim", "/v1/logs/x/close",
+        "/v1/logs/x/records?from=2026-11-22T22:05:03.5%2B02:00&wait=0", "/v1/logs/x/records?from=now&bytes=1",
+    ]
+
+    private static let values = [
+        "42\n7.42\n18446744073709551615\n18446744073709551616.0\n.\n", "\"7.12-5.n\"\nW/\"7.12-5.n\", \"other\"\n*",
+        "2026-11-22T22:05:03.1234567+02:00\n2024-02-29t23:59:59z\n1969-12-31T23:59:59-23:59\n9999-12-31T23:59:59.9999999Z",
+        "Idempotency-Key\nproducer-id\nPRODUCER-SEQ\nif-none-match", "producer-7\na b\n~",
+    ]
+
+    private static let documents: [[UInt8]] = [
+        [0]
+            + Array(
+                #"{"appends":[{"log":"a","records":["x\u00e9\n",{"base64":"/wA="}],"if_match":"7.3"},{"log":"b","records":[""],"if_none_match":"*"}]}"#
+                    .utf8),
+        [0] + Array(#" {"appends" : [{"records":[{"base64":""}],"log":"a.b-c_9","if_match":null}]}"#.utf8),
+        [1]
+            + Array(
+                #"{"content_type":"text/plain","retention":{"age_seconds":60,"bytes":1e3,"records":5},"appends_per_second_max":9.0}"#
+                    .utf8),
+        [2] + Array(#"{"retention":{"records":null},"appends_per_second_max":null}"#.utf8),
+        [2] + Array(#"{"content_type":null,"retention":null}"#.utf8),
+        [3] + Array(#"{"a":[1,-2.5,null,true,"x"]}"#.utf8),
+        [3] + Array(#""text\t\"""#.utf8), [3] + Array("[[[[]]]]".utf8),
     ]
 
     private static let headers = [
