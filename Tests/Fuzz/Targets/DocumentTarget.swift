@@ -134,6 +134,11 @@ enum DocumentTarget {
         }
         checkRanges(once)
         require(merge(once) == once, "a patch that is merged twice changes more")
+        let names = StrictJSON.value(of: trimmed(text))
+        let unset = { (name: String) in names?[name] == .literal("null") }
+        require(!unset("content_type") || once.contentType == nil, "null does not unset the media type")
+        require(!unset("retention") || once.retention == Retention(), "null does not unset the retention")
+        require(!unset("appends_per_second_max") || once.appendsPerSecondMax == nil, "null does not unset the rate")
         guard let empty else { preconditionFailure("a patch is refused where nothing is set") }
         for path: KeyPath<LogSettings, UInt64?> in [
             \.retention.ageSeconds, \.retention.bytes, \.retention.records, \.appendsPerSecondMax,

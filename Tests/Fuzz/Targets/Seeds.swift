@@ -215,6 +215,7 @@ enum Seeds {
             + Array(
                 #"{"appends":[{"log":"a","records":["x\u00e9\n",{"base64":"/wA="}],"if_match":"7.3"},{"log":"b","records":[""],"if_none_match":"*"}]}"#
                     .utf8),
+        [0] + Array((#"{"appends":[{"log":"a","records":[""# + String(repeating: "a", count: 300) + #""]}]}"#).utf8),
         [0] + Array(#" {"appends" : [{"records":[{"base64":""}],"log":"a.b-c_9","if_match":null}]}"#.utf8),
         [1]
             + Array(
