@@ -58,7 +58,7 @@ extension Service {
         let now = clock.monotonicMicroseconds
         let stats = StatsDocument(
             uptimeMicroseconds: UInt64(now - startedAt), isReady: isReady, engine: store.wal.engine,
-            totals: store.totals, wal: WriteAheadLogStats(store.wal),
+            totals: store.totals, wal: WriteAheadLogStats(store),
             requests: requestStats(now: now),
             page: store.list(prefix: query.prefix, after: query.after, limit: query.limit))
         json.removeAll()

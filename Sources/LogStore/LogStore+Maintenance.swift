@@ -98,7 +98,7 @@ extension ActiveIndex {
             storeID: storeID, segment: segment, runs: (appended + moved).map { (table[$0.slot].id, $0.run) })
         for (place, row) in zip(appended, rows) {
             table[place.slot].lastActiveEntry = -1
-            table.add(IndexExtent(segment: segment, row), to: place.slot)
+            table.addAppended(IndexExtent(segment: segment, row), to: place.slot)
         }
         for (place, row) in zip(moved, rows.dropFirst(appended.count)) {
             table.note(IndexExtent(segment: segment, row), of: place.slot)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from client import append, append_ok, check_appended, check_problem, get, read_all, records_target, stats
+from client import append, append_ok, check_appended, check_problem, get, read_all, records_target, send_json, stats
 from outcomes import check_outcomes, start_writing
 from rawhttp import Connection, ConnectionEnded, encode_request
 from server import REPOSITORY, SMALL_SEGMENT_BYTES, Server, StartFailed, refused_start, wait_until
@@ -205,7 +205,7 @@ def test_a_trim_frees_a_full_disk_though_a_cold_log_has_records_in_every_segment
         check_problem(response, 507, "disk_full", retryable=True)
         before = stats(connection)["wal"]["disk_bytes"]
         summary = connection.request("GET", f"/v1/logs/{log}").json()
-        trimmed = connection.request("POST", f"/v1/logs/{log}/trim", b'{"before": %d}' % summary["next"], {"Content-Type": "application/json"})
+        trimmed = send_json(connection, "POST", f"/v1/logs/{log}/trim", {"before": summary["next"]})
         assert trimmed.status == 200, trimmed.body
         wait_until(lambda: stats(connection)["wal"]["disk_bytes"] <= 3 * SMALL_SEGMENT_BYTES, "the segments to go")
         assert before > 10 * SMALL_SEGMENT_BYTES

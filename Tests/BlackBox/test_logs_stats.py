@@ -25,7 +25,8 @@ REQUEST_KEYS = {
 WAL_KEYS = {
     "durable_position", "next_position", "pending_records", "pending_bytes", "staged_bytes", "in_flight_bytes",
     "batches", "records", "bytes", "record_bytes", "batch_bytes_mean", "batch_records_mean", "batch_bytes_last",
-    "batch_records_last", "sync_latency_microseconds", "segments", "segment_bytes", "disk_bytes", "poisoned",
+    "batch_records_last", "sync_latency_microseconds", "segments", "segment_bytes", "disk_bytes", "packed_segments", "packed_bytes",
+    "poisoned",
 }  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 /// What a run has met, so that one can see that it is no empty run.
 struct Tally: Equatable, CustomStringConvertible {
     enum Event: String, CaseIterable {
-        case starts, crashesInOpen, crashes, cleanStops, poisoned, cuts, segmentTurns, retired, copies, packed, checkpoints
+        case starts, crashesInOpen, crashes, cleanStops, poisoned, cuts, segmentTurns, retired, copies, packed,
+            checkpoints
         case checkpointStarts
         case sealed, fullDisks, shortReads, machineChanges, damages, refused, intact, lastBatchLost, damagedReads
         case acknowledged

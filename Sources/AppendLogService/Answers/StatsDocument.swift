@@ -92,9 +92,13 @@ struct WriteAheadLogStats {
     var segmentCount: Int
     var segmentBytes: Int
     var diskBytes: Int
+    /// Segments that were packed, and bytes of the frames that were copied for that.
+    var packed: (segments: UInt64, bytes: UInt64)
     var isPoisoned: Bool
 
-    init(_ wal: WriteAheadLog) {
+    init(_ store: LogStore) {
+        let wal = store.wal
+        packed = store.packed
         durablePosition = wal.durable.position
         nextPosition = wal.nextPosition
         (staged, inFlight) = wal.pending
@@ -124,6 +128,10 @@ struct WriteAheadLogStats {
         json.member("segment_bytes", segmentBytes)
         json.literal(",")
         json.member("disk_bytes", diskBytes)
+        json.literal(",")
+        json.member("packed_segments", packed.segments)
+        json.literal(",")
+        json.member("packed_bytes", packed.bytes)
         json.literal(#","poisoned":"#)
         json.boolean(isPoisoned)
         json.literal("}")

@@ -147,7 +147,8 @@ extension IndexFile.Row {
             frames &+= entry.frameBytes
         }
         self.init(
-            log: log, first: first.offset, end: run.end, timestamp: first.timestamp, payloadBytes: payload, frameBytes: frames,
+            log: log, first: first.offset, end: run.end, timestamp: first.timestamp, payloadBytes: payload,
+            frameBytes: frames,
             blockStart: blockStart, entryCount: UInt32(entries.count))
     }
 }

@@ -31,6 +31,14 @@ extension LogTable {
         dropDeadExtents(of: slot)
     }
 
+    /// Adds what a log appended in a segment that is sealed now. What was moved there stays what is read: a repaired copy has
+    /// first said of it that it is lost.
+    mutating func addAppended(_ extent: IndexExtent, to slot: LogSlot) {
+        let moved = self[slot].extents.filter { $0.segment == extent.segment }
+        add(extent, to: slot)
+        for extent in moved { add(extent, to: slot) }
+    }
+
     /// Adds records that were moved to the active segment.
     mutating func addMoved(_ extent: IndexExtent, to slot: LogSlot) {
         add(extent, to: slot)

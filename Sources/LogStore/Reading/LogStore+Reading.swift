@@ -109,16 +109,16 @@ extension LogStore {
     /// Finds the index entries that cover the next offset. Nil when they are there.
     private func locate(_ read: RangeRead) -> ReadProgress? {
         let state = table[read.log]
-        let active = activeIndex.entries(last: state.lastActiveEntry, covering: read.next)
-        let extent = active.isEmpty ? state.extent(covering: read.next) : nil
+        let extent = state.extent(covering: read.next)
         let segment = extent?.segment ?? activeIndex.segment
         // The same place again would lead to the same again: what should be there is not.
         let place = RangeRead.Place(segment: segment, offset: read.next)
         if read.lastPlace == place { return .damaged(position: segment) }
         read.lastPlace = place
         read.entriesEnd = extent?.end ?? read.tail
-        if !active.isEmpty { return begin(read, segment, active) }
-        guard let extent else { return .damaged(position: segment) }
+        guard let extent else {
+            return begin(read, segment, activeIndex.entries(last: state.lastActiveEntry, covering: read.next))
+        }
         if segment == activeIndex.segment {
             return begin(read, segment, activeIndex.movedEntries(of: read.log, covering: read.next))
         }

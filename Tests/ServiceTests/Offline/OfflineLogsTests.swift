@@ -123,8 +123,29 @@ import WriteAheadLog
         #expect(logs.unknownBytes == 184 && logs.nextID == LogID(rawValue: 3 + 184 / 56))
     }
 
-    @Test(arguments: [FrameKind.moved])
-    func aKindThatNothingWritesYetIsNotTakenForKnown(_ kind: FrameKind) {
-        #expect(throws: WriteAheadLogError.self) { try follow([Self.create(1, "a"), Frame(kind: kind, log: 1)]) }
+    private static func moved(_ log: UInt64, from first: UInt64, count: Int) -> Frame {
+        Frame(kind: .moved, log: log, first: first, count: count)
+    }
+
+    @Test func copiesStandForRecordsWhoseSegmentIsGone() throws {
+        let (logs, last) = try follow([
+            Self.create(1, "a"), Self.append(1, from: 10, count: 5), Self.moved(1, from: 0, count: 4),
+            Self.moved(1, from: 6, count: 4), Self.moved(1, from: 11, count: 2), Self.moved(1, from: 13, count: 6),
+        ])
+        let log = try #require(logs.byID[LogID(rawValue: 1)])
+        // 4 and 5 are nowhere; 11 to 14 are twice there and count once.
+        #expect(logs.gaps[LogID(rawValue: 1)] == [RecordOffset(rawValue: 4)..<RecordOffset(rawValue: 6)])
+        #expect(log.recordCount == 17 && log.bytes == 51 && log.next.rawValue == 19)
+        // The copy must not be the first that is heard of its records.
+        #expect(last.insertions == [.lost(LogID(rawValue: 1), RecordOffset(rawValue: 15)..<RecordOffset(rawValue: 19))])
+    }
+
+    @Test func aDamagedCopyOfRecordsThatAreThereLosesNothing() throws {
+        var (logs, _) = try follow([Self.create(1, "a"), Self.append(1, from: 0, count: 5)])
+        logs.take(
+            hint: FrameHeader(
+                kind: .moved, recordCount: 3, logID: LogID(rawValue: 1), firstOffset: RecordOffset(rawValue: 1),
+                timestamp: .zero, payloadBytes: 0), byteCount: 64)
+        #expect(logs.settle() == [] && logs.unknownBytes == 0)
     }
 }
