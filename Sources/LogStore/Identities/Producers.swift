@@ -74,7 +74,8 @@ struct Producers {
         .refused(AppendRefusal(cause: cause, after: last.answer.batch))
     }
 
-    /// Takes note of a request. One that is not behind the last is known already: a checkpoint may hold what is replayed.
+    /// Takes note of a request. One that is not later than the last is known already: a checkpoint may hold what is replayed.
+    /// One that is later and not behind it in its numbers was taken because the producer had been forgotten.
     /// What the batches after `durable` say may be lost: the answers that are kept are counted without them.
     mutating func note(_ field: ProducerField, in log: LogID, _ answer: RequestAnswer, durable: BatchNumber) {
         let request = Request(epoch: field.epoch, sequence: field.sequence, answer: answer)
@@ -93,9 +94,8 @@ struct Producers {
         // Taken out, so that it is changed in its place.
         guard var entry = entries[place].take() else { preconditionFailure("a producer's place is empty") }
         defer { entries[place] = entry }
-        guard let last = entry.requests.last, (last.epoch, last.sequence) < (request.epoch, request.sequence) else {
-            return
-        }
+        guard let last = entry.requests.last, last.answer.timestamp < request.answer.timestamp else { return }
+        if (request.epoch, request.sequence) <= (last.epoch, last.sequence) { entry.requests.removeAll() }
         entry.requests.append(request)
         let kept = limits.producerAnswersKept
         while entry.requests.count > kept, entry.requests[kept].answer.batch <= durable { entry.requests.removeFirst() }
