@@ -19,18 +19,24 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { buffer_bytes = 64 << 10, appenders = 8, bucket_count = 200000, bucket_nanoseconds = 10000 };
+enum { buffer_bytes = 64 << 10, line_bytes_max = 512, appenders = 8, bucket_count = 200000, bucket_nanoseconds = 10000 };
 
 struct peer {
     int descriptor;
     bool is_appender, is_busy;
-    size_t filled;
     long next_offset;
-    char buffer[buffer_bytes];
+    uint64_t sent;
+    // The beginning of a line whose end has not come. (A buffer for each would not fit the caches.)
+    size_t kept;
+    char line[line_bytes_max];
 };
 
-static uint64_t buckets[bucket_count];
-static uint64_t delivered, latency_max;
+struct latencies {
+    uint64_t count, max, buckets[bucket_count];
+};
+
+static struct latencies delivery, append;
+static char buffer[line_bytes_max + buffer_bytes];
 
 static _Noreturn void fail(const char *what) {
     fprintf(stderr, "live: %s (%s)\n", what, strerror(errno));
@@ -58,14 +64,22 @@ static void send_append(struct peer *peer, const char *log) {
     int bytes = snprintf(request, sizeof request,
         "POST /v1/logs/%s/records HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n%s", log, body_bytes, body);
     if (send(peer->descriptor, request, (size_t)bytes, MSG_NOSIGNAL) != bytes) fail("send");
+    peer->sent = now();
     peer->is_busy = true;
 }
 
-// Takes the whole lines out of a subscriber's buffer.
-static void take_lines(struct peer *peer) {
+static void note(struct latencies *latencies, uint64_t nanoseconds) {
+    uint64_t bucket = nanoseconds / bucket_nanoseconds;
+    latencies->buckets[bucket < bucket_count ? bucket : bucket_count - 1]++;
+    if (nanoseconds > latencies->max) latencies->max = nanoseconds;
+    latencies->count++;
+}
+
+// Takes the whole lines of a subscriber.
+static void take_lines(struct peer *peer, size_t filled) {
     static const char id[] = "id: ", data[] = "data: ";
     uint64_t time = now();
-    char *line = peer->buffer, *end = peer->buffer + peer->filled, *stop;
+    char *line = buffer, *end = buffer + filled, *stop;
     for (; (stop = memchr(line, '\n', (size_t)(end - line))); line = stop + 1) {
         if (memcmp(line, id, 4) == 0) {
             long offset = strtol(line + 4, NULL, 10);
@@ -73,34 +87,33 @@ static void take_lines(struct peer *peer) {
             peer->next_offset = offset + 1;
         } else if (memcmp(line, data, 6) == 0 && stop - line > 24) {
             // …"data":"00000000001234567890"}
-            uint64_t sent = strtoull(stop - 22, NULL, 10), latency = time - sent;
-            uint64_t bucket = latency / bucket_nanoseconds;
-            buckets[bucket < bucket_count ? bucket : bucket_count - 1]++;
-            if (latency > latency_max) latency_max = latency;
-            delivered++;
+            note(&delivery, time - strtoull(stop - 22, NULL, 10));
         }
     }
-    peer->filled = (size_t)(end - line);
-    memmove(peer->buffer, line, peer->filled);
+    peer->kept = (size_t)(end - line);
+    if (peer->kept > line_bytes_max) fail("a line is too long");
+    memcpy(peer->line, line, peer->kept);
 }
 
 static void receive(struct peer *peer) {
-    ssize_t bytes = recv(peer->descriptor, peer->buffer + peer->filled, buffer_bytes - peer->filled, MSG_DONTWAIT);
+    memcpy(buffer, peer->line, peer->kept);
+    ssize_t bytes = recv(peer->descriptor, buffer + peer->kept, buffer_bytes, MSG_DONTWAIT);
     if (bytes < 0 && errno == EAGAIN) return;
     if (bytes <= 0) fail(peer->is_appender ? "an appender was cut" : "a subscriber was cut");
     if (peer->is_appender) {
-        if (memcmp(peer->buffer, "HTTP/1.1 201", 12) != 0) fail("an append was refused");
+        if (memcmp(buffer, "HTTP/1.1 201", 12) != 0) fail("an append was refused");
         peer->is_busy = false;
+        note(&append, now() - peer->sent);
         return;
     }
-    peer->filled += (size_t)bytes;
-    take_lines(peer);
+    take_lines(peer, peer->kept + (size_t)bytes);
 }
 
-static double quantile(double part) {
-    uint64_t wanted = (uint64_t)((double)delivered * part), sum = 0;
+// Milliseconds.
+static double quantile(const struct latencies *latencies, double part) {
+    uint64_t wanted = (uint64_t)((double)latencies->count * part), sum = 0;
     for (int i = 0; i < bucket_count; i++)
-        if ((sum += buckets[i]) >= wanted) return (double)(i + 1) * bucket_nanoseconds / 1e6;
+        if ((sum += latencies->buckets[i]) >= wanted) return (double)(i + 1) * bucket_nanoseconds / 1e6;
     return -1;
 }
 
@@ -136,9 +149,9 @@ int main(int argc, char **argv) {
         for (int i = 0; i < ready; i++) receive(events[i].data.ptr);
     }
     printf("{\"subscribers\":%d,\"appends\":%llu,\"late\":%llu,\"delivered\":%llu,\"complete\":%s,\"p50_ms\":%.2f,\"p99_ms\":%.2f,"
-           "\"p999_ms\":%.2f,\"max_ms\":%.2f}\n",
-        subscribers, (unsigned long long)appended, (unsigned long long)late, (unsigned long long)delivered,
-        delivered == appended * (uint64_t)subscribers ? "true" : "false", quantile(0.5), quantile(0.99), quantile(0.999),
-        (double)latency_max / 1e6);
+           "\"p999_ms\":%.2f,\"max_ms\":%.2f,\"append_p50_ms\":%.2f,\"append_p99_ms\":%.2f}\n",
+        subscribers, (unsigned long long)appended, (unsigned long long)late, (unsigned long long)delivery.count,
+        delivery.count == appended * (uint64_t)subscribers ? "true" : "false", quantile(&delivery, 0.5), quantile(&delivery, 0.99),
+        quantile(&delivery, 0.999), (double)delivery.max / 1e6, quantile(&append, 0.5), quantile(&append, 0.99));
     return 0;
 }

@@ -31,6 +31,9 @@ public final class HTTPFrontEnd {
 
     var connections = ConnectionTable()
     var streams = StreamTable()
+    var surplusRefusals = SurplusRefusals()
+    /// Processor time that streams have taken to send, in all.
+    public internal(set) var sendingMicroseconds: Int64 = 0
     /// The last look at the streams' sockets brought as many events as it takes.
     var mayHaveSocketEvents = false
     /// Every exchange ever made; their number is bounded by connections and abandoned exchanges.

@@ -53,6 +53,10 @@ public struct HTTPLimits: Sendable {
         return nil
     }
 
+    /// Refusals of surplus connections in a second: each costs the loop about 50 µs with its connection, which those who are served
+    /// would not have. Up to `surplusRefusalsAtOnce` are given at once; the rest waits, and new connections in the backlog.
+    static let surplusRefusalsPerSecond: UInt64 = 3_000
+    static let surplusRefusalsAtOnce: UInt64 = 64
     /// A waiting exchange that has been asked again for this long suspends itself: a stalled disk then costs
     /// nothing, while commits (0.1–1 ms on the disks measured) never get there.
     static let retryMicrosecondsMax: UInt64 = 2_000
@@ -69,7 +73,7 @@ public struct HTTPLimits: Sendable {
     static let streamBytesPerTurn = 512 << 10
     /// Microseconds after which a `run` lets no further stream send: a small piece takes 3 to 5, one that the source has to
     /// read and encode 500.
-    static let streamMicrosecondsPerRun = 500
+    static let streamMicrosecondsPerRun = 250
     /// Changes of streams' sockets that one `run` takes.
     static let socketEventsMax = 256
     /// What a client sent behind the request of a stream is thrown away at the end, up to so many blocks of 4 KiB.

@@ -28,8 +28,10 @@ public enum LogStoreLimits {
     public static let surveyedLogsPerTurn = 250
     /// Microseconds between two such looks.
     public static let surveyMicroseconds: Int64 = 1_000_000
-    /// Bytes of frames that are copied at once; the next ones follow when they are durable.
-    public static let movedBytesPerBatch = 256 << 10
+    /// Bytes of frames that are copied at once, so that they delay requests little; the next ones follow when they are durable.
+    public static let movedBytesPerBatch = 64 << 10
+    /// Microseconds after which a copy is tried again that found no room.
+    public static let packingRetryMicroseconds: Int64 = 100_000
     /// Microseconds between two reads of a segment that is packed: 25 MB a second.
     public static let packingReadMicroseconds: Int64 = 10_000
     /// Bytes of staged and in-flight frames unless configured.

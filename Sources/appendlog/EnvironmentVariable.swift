@@ -32,7 +32,8 @@ enum EnvironmentVariable {
     static let flags = [
         "data-dir", "listen", "allow-unsafe-filesystem", "request-body-bytes-max", "record-bytes-max",
         "records-per-request-max", "pending-bytes-max", "auto-create", "connections-max", "header-deadline-seconds",
-        "body-deadline-seconds", "body-rate-bytes-min", "idle-timeout-seconds", "keep-alive-seconds", "keys-max",
+        "body-deadline-seconds", "body-rate-bytes-min", "idle-timeout-seconds", "keep-alive-seconds", "subscribers-max",
+        "keys-max",
         "key-window-seconds", "producers-max", "segment-bytes",
         "batch-bytes-max",
         "commit-linger-microseconds", "engine", "mode", "drain-deadline-seconds", "log-level", "log-format",

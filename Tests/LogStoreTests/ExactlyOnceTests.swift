@@ -200,6 +200,26 @@ struct ExactlyOnceTests {
         Array("b".utf8).withUnsafeBytes { #expect(keys.entry(of: $0, in: LogID(rawValue: 1)) != nil) }
     }
 
+    @Test func aKeyThatIsReplayedBehindLaterOnesGoesWithItsTime() {
+        var limits = IdentityLimits()
+        limits.keyWindowSeconds = 10
+        var keys = IdempotencyKeys(limits)
+        let log = LogID(rawValue: 1)
+        for (key, second) in [("checkpoint", UInt64(20)), ("replayed", 1), ("again", 2), ("again", 21)] {
+            let ticket = AppendTicket(
+                batch: .zero, first: .zero, count: 1, timestamp: Timestamp(rawValue: second * 1_000_000))
+            Array(key.utf8).withUnsafeBytes {
+                keys.note($0, in: log, BodyFingerprint(low: second, high: 2), [RequestAnswer(ticket)])
+            }
+        }
+        keys.putInOrder()
+        #expect(keys.count == 3)
+        keys.expire(now: Timestamp(rawValue: 22_000_000), durable: .zero)
+        #expect(keys.count == 2)
+        Array("replayed".utf8).withUnsafeBytes { #expect(keys.entry(of: $0, in: log) == nil) }
+        Array("again".utf8).withUnsafeBytes { #expect(keys.entry(of: $0, in: log)?.fingerprint.low == 21) }
+    }
+
     @Test func aFullTableEmptiesThoughNothingIsAppended() throws {
         let clock = SteppedClock()
         let disk = try StoreOnDisk(clock: clock)
@@ -209,6 +229,25 @@ struct ExactlyOnceTests {
         disk.turn()
         #expect(disk.store.keys.count == 0)
         #expect(disk.store.producers.count == 0)
+    }
+
+    /// A start replays both: what was forgotten, and what began again behind it.
+    @Test(arguments: Restart.allCases) func whatBeganAgainWhenItWasForgottenIsKnown(restart how: Restart) throws {
+        let clock = SteppedClock()
+        let disk = try StoreOnDisk(clock: clock)
+        try disk.send("a", [1], key: "k")
+        for sequence in UInt64(0)...2 { try disk.send("a", [1], producer: "p", epoch: 4, sequence: sequence) }
+        clock.step(days: 8)
+        disk.turn()
+        let byKey = try disk.send("a", [2], key: "k")
+        let byProducer = try disk.send("a", [2], producer: "p", epoch: 4, sequence: 0)
+        try restart(disk, how)
+        disk.turn()
+        #expect(isRepeat(try disk.attempt("a", [2], key: "k"), of: byKey))
+        #expect(isRepeat(try disk.attempt("a", [2], producer: "p", epoch: 4, sequence: 0), of: byProducer))
+        let next = try disk.send("a", [3], producer: "p", epoch: 4, sequence: 1)
+        #expect(next.first == byProducer.first + 1)
+        #expect(disk.store.keys.count == 1 && disk.store.producers.count == 1)
     }
 
     @Test func newProducersAreRefusedWhereThereIsNoRoom() {

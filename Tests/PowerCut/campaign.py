@@ -175,7 +175,8 @@ class Campaign:
 
     def _make_cuts(self, episode: Episode, cuts: list[tuple[Cut, bool]], directory: Path) -> None:
         """Several workers: each takes the next cut, writes its disk and checks it."""
-        cutter = Cutter(episode.base, episode.log, len(episode.log) // 2 if self.settings.is_disk_lying else None)
+        lies_from = len(episode.log) // 2 if self.settings.is_disk_lying else None
+        cutter = Cutter(episode.base, episode.log, lies_from, episode.plan.file_system)
         waiting = iter(cuts)
         faults: list[BaseException] = []
 
@@ -241,7 +242,7 @@ class Campaign:
             + [Cut(chance.randint(1, settled), chance.choice(("none", "some", "torn")), chance.getrandbits(32))],
             key=lambda cut: cut.position,
         )
-        cutter = Cutter(second.base, second.log)
+        cutter = Cutter(second.base, second.log, file_system=plan.file_system)
         for again in cuts:
             cutter.write_image(again, place / "disk.image")
             self._count_outcome(second, mounted_check(second, again, place / "disk.image", place / "mnt"))

@@ -16,10 +16,11 @@ WRITE_BEGIN, WRITE_END, FLUSH_BEGIN, FLUSH_END, MARK, COMMAND = range(1, 7)
 
 _HEADER = struct.Struct("<IiQQQII")
 
-#: A write is torn at sectors of this size: the smallest that a disk has.
-SECTOR_BYTES = 512
+#: A write is torn at sectors of this size: the smallest that a disk has. But xfs relies on its blocks being written whole:
+#: its recovery leaves a block alone whose first sector is new, and then refuses it for its checksum.
+SECTOR_BYTES = {"ext4": 512, "xfs": 4096}
 
-#: But for the superblock of ext4: these two sectors hold one checksum, and ext4 relies on their being written together.
+#: And ext4 on its superblock: these two sectors hold one checksum, and ext4 relies on their being written together.
 SUPERBLOCK_SECTORS = (2, 3)
 
 #: The disk is copied in pieces of this size; a piece that was never written is a hole.
@@ -95,8 +96,9 @@ class Cutter:
     From `lies_from` on flushes do nothing: so a disk would look that lies about its cache, to see that a loss is noticed.
     """
 
-    def __init__(self, base: Path, log: EventLog, lies_from: int | None = None) -> None:
+    def __init__(self, base: Path, log: EventLog, lies_from: int | None = None, file_system: str = "ext4") -> None:
         self._log = log
+        self._sector_bytes = SECTOR_BYTES[file_system]
         self._lies_from = len(log) if lies_from is None else lies_from
         self._size = os.path.getsize(base)
         self._disk = mmap.mmap(-1, self._size)
@@ -186,21 +188,21 @@ class Cutter:
                 continue
             cut.lost += 1
             if cut.fate == "torn":
-                for start, end in torn_parts(chance, event.offset, len(data)):
+                for start, end in torn_parts(chance, event.offset, len(data), self._sector_bytes):
                     yield event.offset + start, data[start:end]
 
 
-def torn_parts(chance: random.Random, offset: int, length: int) -> list[tuple[int, int]]:
+def torn_parts(chance: random.Random, offset: int, length: int, sector_bytes: int = 512) -> list[tuple[int, int]]:
     """The parts of a torn write that are on the disk: its begin, its end, or any of its sectors."""
-    sectors = -(-length // SECTOR_BYTES)
+    sectors = -(-length // sector_bytes)
     at = chance.randint(0, sectors)
     kept = set(
         chance.choice((range(0, at), range(at, sectors), [sector for sector in range(sectors) if chance.random() < 0.5]))
     )
-    superblock = {sector - offset // SECTOR_BYTES for sector in SUPERBLOCK_SECTORS}
-    if not superblock <= kept:
+    superblock = {sector - offset // sector_bytes for sector in SUPERBLOCK_SECTORS}
+    if sector_bytes == 512 and not superblock <= kept:
         kept -= superblock
-    return [(sector * SECTOR_BYTES, min((sector + 1) * SECTOR_BYTES, length)) for sector in sorted(kept)]
+    return [(sector * sector_bytes, min((sector + 1) * sector_bytes, length)) for sector in sorted(kept)]
 
 
 def overtaken_writes(log: EventLog) -> list[int]:

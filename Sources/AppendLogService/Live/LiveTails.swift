@@ -31,9 +31,9 @@ public struct LiveLimits: Sendable {
 
 /// All who follow logs: live tails and long polls.
 ///
-/// After commits there are *rounds*, at most every 10 ms, and with pauses half as long as the rounds before: in a round each followed
-/// log is looked at, its new events are encoded once, and those who wait are woken. The front end then lets the woken streams
-/// send, some in each turn of the loop.
+/// After commits there are *rounds*, at most every 10 ms, and so far apart that sending takes at most half of the loop's time: in a
+/// round each followed log is looked at, its new events are encoded once, and those who wait are woken. The front end then lets
+/// the woken streams send, some in each turn of the loop.
 final class LiveTails {
     enum Reader {
         case log(LiveLog)
@@ -72,6 +72,8 @@ final class LiveTails {
     /// Woken streams of the last round have not all had their turn.
     private var isInRound = false
     private var roundStart: Int64 = 0
+    /// What streams had taken to send when the round began.
+    private var sendingAtStart: Int64 = 0
     private var nextRound: Int64 = 0
 
     init(_ store: LogStore, _ limits: LiveLimits, now: Int64) {
@@ -92,8 +94,9 @@ final class LiveTails {
         if !logs.isEmpty { hasNews = true }
     }
 
-    /// Begins a round if it is time for one. `wokenStreamCount` streams have not had their turn yet.
-    func turn(now: Int64, wokenStreamCount: Int) {
+    /// Begins a round if it is time for one. `wokenStreamCount` streams have not had their turn yet; all together have taken
+    /// `sendingMicroseconds` of the loop since its start.
+    func turn(now: Int64, wokenStreamCount: Int, sendingMicroseconds: Int64) {
         self.now = now
         if isInRound {
             guard
@@ -101,13 +104,16 @@ final class LiveTails {
                     || now >= roundStart + ServiceLimits.liveRoundMicrosecondsMax
             else { return }
             isInRound = false
-            nextRound = max(roundStart + ServiceLimits.liveRoundMicroseconds, now + (now - roundStart) / 2)
+            let sending = sendingMicroseconds - sendingAtStart
+            nextRound =
+                roundStart + max(ServiceLimits.liveRoundMicroseconds, sending * ServiceLimits.liveRoundPerSending)
         }
         if unturned.isEmpty {
             guard hasNews, now >= nextRound else { return }
             hasNews = false
             unturned = Array(logs.values)
             roundStart = now
+            sendingAtStart = sendingMicroseconds
         }
         let end = clock.monotonicMicroseconds + ServiceLimits.liveTurnMicroseconds
         while let log = unturned.last, clock.monotonicMicroseconds < end {

@@ -66,9 +66,13 @@ final class Loop {
             let now = clock.monotonicMicroseconds
             let isTick = now >= nextTick
             if isTick { tick(now) }
-            service.live.turn(now: now, wokenStreamCount: frontEnd.wokenStreamCount)
+            service.live.turn(
+                now: now, wokenStreamCount: frontEnd.wokenStreamCount, sendingMicroseconds: frontEnd.sendingMicroseconds
+            )
             if isTick || mustRunFrontEnd { frontEnd.run(nowMicroseconds: UInt64(now)) }
-            let wanted = min(store.wal.turn() ?? .max, store.tick() ?? .max)
+            // What it stages goes with this turn's batch.
+            let upkeep = store.tick()
+            let wanted = min(store.wal.turn() ?? .max, upkeep ?? .max)
             let wakes = min(wanted, service.live.wantedMicroseconds(now: now) ?? .max, max(0, nextTick - now))
             timeout = frontEnd.mustRunAgain || !service.pausedReads.isEmpty ? 0 : wakes
         }

@@ -26,7 +26,7 @@ extension HTTPFrontEnd {
         case .skipping:
             return isData ? skip(data.count, for: exchange) : complete(exchange)
         case .refusing:
-            return isData ? skip(data.count, for: exchange) : queueAnswer(of: exchange)
+            return isData ? skip(data.count, for: exchange) : tellRefusal(exchange)
         case .waiting:
             return askAgain(exchange)
         case .streamed:
@@ -69,6 +69,7 @@ extension HTTPFrontEnd {
         if let problem = refusal(of: exchange, line, head) {
             return refuseAtOnce(exchange, problem)
         }
+        if unsafe exchange.tracked?.isSurplus == true { return refuseSurplus(exchange, head) }
         exchange.notedHeaders = head.noted
         exchange.repeatedHeaders = head.repeated
         exchange.contentLength = head.contentLengthCount == 1 ? head.contentLength : nil
@@ -93,7 +94,6 @@ extension HTTPFrontEnd {
 
     /// What is wrong with the request before anyone looks at what it wants.
     private func refusal(of exchange: Exchange, _ line: RequestLine, _ head: HeaderSummary) -> Problem? {
-        if unsafe exchange.tracked?.isSurplus == true { return .overloadedByConnections }
         if exchange.isTargetTooLong { return .targetTooLong(bytesMax: limits.targetBytesMax) }
         if !exchange.isTargetValid(in: line) { return .invalidTarget }
         if head.hasInvalidLine { return .invalidHeader }
@@ -178,7 +178,7 @@ extension HTTPFrontEnd {
             suspend(exchange, as: .suspended)
             return true
         }
-        return exchange.answer != nil ? queueAnswer(of: exchange) : settle(exchange, handler.poll(exchange))
+        return exchange.answer != nil ? tellRefusal(exchange) : settle(exchange, handler.poll(exchange))
     }
 
     private func settle(_ exchange: Exchange, _ step: Step) -> Bool {
@@ -215,7 +215,26 @@ extension HTTPFrontEnd {
 
     // MARK: Answers
 
-    /// Refuses a request whose framing cannot be trusted, or that came on a surplus connection.
+    /// Refuses a request that came on a surplus connection: at once if a body would have to be read, else when it is its turn.
+    private func refuseSurplus(_ exchange: Exchange, _ head: HeaderSummary) -> Bool {
+        guard head.contentLength <= UInt64(HTTPLimits.keptBodyBytesMax), head.transferEncodingCount == 0,
+            !head.expectsContinue
+        else { return refuseAtOnce(exchange, .overloadedByConnections) }
+        exchange.answer = Problem.overloadedByConnections.response()
+        exchange.phase = .refusing
+        return true
+    }
+
+    /// Gives the stored answer; on a surplus connection only as often as such refusals may cost those who are served.
+    private func tellRefusal(_ exchange: Exchange) -> Bool {
+        guard unsafe exchange.tracked?.isSurplus == true, !surplusRefusals.take(now: now) else {
+            return queueAnswer(of: exchange)
+        }
+        move(exchange, to: .waiting)
+        return true
+    }
+
+    /// Refuses a request whose framing cannot be trusted, or whose body is not to be read.
     private func refuseAtOnce(_ exchange: Exchange, _ problem: Problem) -> Bool {
         exchange.answer = problem.response()
         exchange.answer?.closeConnection = true

@@ -48,8 +48,8 @@ struct IdempotencyKeys {
         return AppendRefusal(cause: .keysFull(retryAfterSeconds: Int(min(seconds, 86_400))), after: .zero)
     }
 
-    /// Takes note of a key. One that is there already stays, as a checkpoint may hold what is replayed; but one of an earlier
-    /// time was over when this one was taken.
+    /// Takes note of a key. One that is there already stays, as a checkpoint may hold what is replayed; but a later request
+    /// says that it was forgotten in between, and used again.
     mutating func note(
         _ key: UnsafeRawBufferPointer, in log: LogID, _ fingerprint: BodyFingerprint, _ answers: [RequestAnswer]
     ) {
@@ -70,6 +70,21 @@ struct IdempotencyKeys {
             if numbers[entry.name] == entries.firstNumber { numbers[entry.name] = nil }
             byteCount -= entry.byteCount
             entries.removeFirst()
+        }
+    }
+
+    /// Puts the entries in the order of their times, each key once: to be called when all was restored and replayed, before any
+    /// number is used.
+    mutating func putInOrder() {
+        let all = range.map { entries[$0] }
+        guard zip(all, all.dropFirst()).contains(where: { $1.timestamp < $0.timestamp }) || numbers.count < all.count
+        else { return }
+        let kept = zip(range, all).filter { numbers[$1.name] == $0 }.map(\.1)
+        self = IdempotencyKeys(limits)
+        for entry in kept.sorted(by: { $0.timestamp < $1.timestamp }) {
+            numbers[entry.name] = entries.endNumber
+            entries.append(entry)
+            byteCount += entry.byteCount
         }
     }
 }

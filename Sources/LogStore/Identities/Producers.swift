@@ -74,8 +74,8 @@ struct Producers {
         .refused(AppendRefusal(cause: cause, after: last.answer.batch))
     }
 
-    /// Takes note of a request. One that is not later than the last is known already: a checkpoint may hold what is replayed.
-    /// One that is later and not behind it in its numbers was taken because the producer had been forgotten.
+    /// Takes note of a request. One that is not behind the last is known already, as a checkpoint may hold what is replayed;
+    /// but a later one with lower numbers says that the producer was forgotten in between, and began again.
     /// What the batches after `durable` say may be lost: the answers that are kept are counted without them.
     mutating func note(_ field: ProducerField, in log: LogID, _ answer: RequestAnswer, durable: BatchNumber) {
         let request = Request(epoch: field.epoch, sequence: field.sequence, answer: answer)
@@ -94,8 +94,11 @@ struct Producers {
         // Taken out, so that it is changed in its place.
         guard var entry = entries[place].take() else { preconditionFailure("a producer's place is empty") }
         defer { entries[place] = entry }
-        guard let last = entry.requests.last, last.answer.timestamp < request.answer.timestamp else { return }
-        if (request.epoch, request.sequence) <= (last.epoch, last.sequence) { entry.requests.removeAll() }
+        guard let last = entry.requests.last, last.answer.timestamp <= request.answer.timestamp else { return }
+        if (last.epoch, last.sequence) >= (request.epoch, request.sequence) {
+            if last.answer.timestamp < request.answer.timestamp { entry.requests = [request] }
+            return
+        }
         entry.requests.append(request)
         let kept = limits.producerAnswersKept
         while entry.requests.count > kept, entry.requests[kept].answer.batch <= durable { entry.requests.removeFirst() }
@@ -156,7 +159,7 @@ extension Producers {
         }
     }
 
-    /// Puts the uses in the order of their times, behind the last one that was restored.
+    /// Puts the uses in the order of their times: to be called when all was restored and replayed.
     mutating func putUsesInOrder() {
         var ordered: [(place: Int, timestamp: Timestamp)] = []
         for (place, entry) in entries.enumerated() {

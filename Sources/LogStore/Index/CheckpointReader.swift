@@ -72,7 +72,6 @@ public struct CheckpointReader {
     mutating func restore(_ producers: inout Producers, _ keys: inout IdempotencyKeys) throws(FormatError) {
         precondition(remaining == 0, "the logs come first")
         for _ in 0..<producerCount { try producers.restore(from: &reader) }
-        producers.putUsesInOrder()
         for _ in 0..<keyCount { try keys.restore(from: &reader) }
         guard reader.remainingBytes == 0 else { throw .badLength }
     }

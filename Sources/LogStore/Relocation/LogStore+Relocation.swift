@@ -68,7 +68,7 @@ extension LogStore {
             switch step(packing) {
             case .goOn: continue
             case .needs(let position, let bytes): return read(packing, at: position, bytes: bytes)
-            case .full: return packing.movedBytes > 0 ? nil : LogStoreLimits.packingReadMicroseconds
+            case .full: return packing.movedBytes > 0 ? nil : LogStoreLimits.packingRetryMicroseconds
             case .finished: return end(packing)
             case .refused:
                 relocation.refused.insert(packing.segment.position)
