@@ -22,6 +22,7 @@ extension LogStore {
     ) -> StoreAppend {
         let known = unsafe table.slot(named: name)
         if known == nil, let refusal = unsafe missingRefusal(of: name) { return .refused(refusal) }
+        if options.identity.isGiven { expireIdentities() }
         switch unsafe verdict(on: options.identity, name, known) {
         case .repeated(let answer): return .repeated(answer.ticket)
         case .refused(let refusal): return .refused(refusal)

@@ -36,12 +36,17 @@ extension LogStore {
     @discardableResult
     public func tick() -> Int64? {
         // Also where nothing is appended, since what is full refuses everything.
-        let now = max(clock.now, lastTimestamp)
-        producers.expire(now: now)
-        keys.expire(now: now)
+        expireIdentities()
         stageRetention()
         gatherCheckpoint()
         return relocate()
+    }
+
+    /// Forgets some of those whose time is over.
+    func expireIdentities() {
+        let now = max(clock.now, lastTimestamp)
+        producers.expire(now: now)
+        keys.expire(now: now, durable: wal.durable.number)
     }
 
     private func gatherCheckpoint() {

@@ -192,9 +192,9 @@ struct ExactlyOnceTests {
         #expect(keys.refusal(now: now(2)) == nil)
         note(&keys, "b", 5)
         #expect(keys.refusal(now: now(6))?.cause == .keysFull(retryAfterSeconds: 6))
-        keys.expire(now: now(11))
+        keys.expire(now: now(11), durable: .zero)
         #expect(keys.count == 2)
-        keys.expire(now: now(12))
+        keys.expire(now: now(12), durable: .zero)
         #expect(keys.count == 1 && keys.refusal(now: now(12)) == nil)
         Array("a".utf8).withUnsafeBytes { #expect(keys.entry(of: $0, in: LogID(rawValue: 1)) == nil) }
         Array("b".utf8).withUnsafeBytes { #expect(keys.entry(of: $0, in: LogID(rawValue: 1)) != nil) }
@@ -214,7 +214,7 @@ struct ExactlyOnceTests {
         }
         keys.putInOrder()
         #expect(keys.count == 3)
-        keys.expire(now: Timestamp(rawValue: 22_000_000))
+        keys.expire(now: Timestamp(rawValue: 22_000_000), durable: .zero)
         #expect(keys.count == 2)
         Array("replayed".utf8).withUnsafeBytes { #expect(keys.entry(of: $0, in: log) == nil) }
         Array("again".utf8).withUnsafeBytes { #expect(keys.entry(of: $0, in: log)?.fingerprint.low == 21) }

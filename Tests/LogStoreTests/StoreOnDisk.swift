@@ -12,10 +12,14 @@ final class StoreOnDisk {
 
     /// Small segments and batches, so that a test turns many of them.
     init(
-        segmentMiB: Int = 2, engine: EngineChoice = .auto, mode: ModeChoice = .auto, clock: any LogClock = SystemClock()
+        segmentMiB: Int = 2, engine: EngineChoice = .auto, mode: ModeChoice = .auto,
+        clock: any LogClock = SystemClock(), identities: IdentityLimits = IdentityLimits()
     ) throws {
         directory = try Self.makeDirectory()
-        store = try Self.open(Self.configuration(directory, segmentMiB, engine, mode), clock)
+        var configuration = Self.configuration(directory, segmentMiB, engine, mode)
+        configuration.identities = identities
+        store = try Self.open(configuration, clock)
+        self.identities = identities
         self.segmentMiB = segmentMiB
         self.engine = engine
         self.mode = mode
@@ -24,6 +28,8 @@ final class StoreOnDisk {
     private let segmentMiB: Int
     private let engine: EngineChoice
     private let mode: ModeChoice
+    /// Those of the next start.
+    var identities: IdentityLimits
 
     static func configuration(
         _ directory: String, _ segmentMiB: Int, _ engine: EngineChoice = .auto, _ mode: ModeChoice = .auto
@@ -59,6 +65,7 @@ final class StoreOnDisk {
         store = unopened
         var configuration = Self.configuration(directory, segmentMiB, engine, mode)
         configuration.autoCreate = autoCreate
+        configuration.identities = identities
         store = try Self.open(configuration, clock)
     }
 

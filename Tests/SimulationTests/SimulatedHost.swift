@@ -61,6 +61,9 @@ final class SimulatedClock: LogClock {
 
     var now: Timestamp { Timestamp(rawValue: UInt64(monotonicMicroseconds + jump)) }
 
+    /// Much time passes: for the time of day only, as the device has its own.
+    func leap(seconds: Int64) { jump += seconds * 1_000_000 }
+
     func advance(microseconds: Int64) {
         monotonicMicroseconds += microseconds
         if seed.once(in: 64) { jump += Int64(seed.below(20_000_000)) - 10_000_000 }

@@ -12,8 +12,10 @@ extension Simulation {
 
     /// Has the oracle take what a start shows.
     func recovered(mayLose: BatchNumber? = nil) throws -> Bool {
-        let hasGroupKey = { key in
-            Request.key(key).withUnsafeBytes { self.store!.keys.entry(of: $0, in: .none) } != nil
+        // The one of this use: it may have been used before.
+        let hasGroupKey = { (key: KeyModel) in
+            let entry = Request.key(key.key).withUnsafeBytes { self.store!.keys.entry(of: $0, in: .none) }
+            return entry?.timestamp == key.timestamp
         }
         return try history.recovered(
             (0..<history.nameCount).map(shown), began: store!.wal.durable.number, nextID: store!.nextID,

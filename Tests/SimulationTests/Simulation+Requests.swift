@@ -67,10 +67,12 @@ extension Simulation {
     /// Mostly the next request of the producer; else what a client does that has crashed, or was replaced.
     private func producerIdentity(_ name: Int) -> Request.Identity {
         let id = workload.hasBusyProducer ? 0 : seed.below(2)
-        guard let last = history.sequenced.logs[name]?.producers[id]?.sent.last else {
+        guard let last = history.sequenced.sent(by: id, to: name).last else {
             return .producer(id, epoch: UInt64(seed.below(3)), sequence: seed.once(in: 8) ? 3 : 0)
         }
         let (epoch, sequence) = (last.epoch, last.sequence)
+        // What it does that was told to begin anew, having been idle for too long.
+        if history.mayBeForgotten(last), seed.once(in: 2) { return .producer(id, epoch: epoch, sequence: 0) }
         switch seed.below(24) {
         case 0: return .producer(id, epoch: epoch, sequence: sequence)
         case 1: return .producer(id, epoch: epoch, sequence: UInt64(seed.below(Int(sequence) + 1)))
@@ -101,8 +103,12 @@ extension Simulation {
 
     /// Returns whether it was staged.
     func send(_ request: Request) throws -> Bool {
-        let judgement = history.sequenced.judge(request, autoCreate: workload.autoCreate)
+        history.look(at: max(clock.now, store!.lastTimestamp))
+        let time = JudgedAt(latest: history.latestLook, durable: lastDurable)
+        let judgements = history.sequenced.judge(request, autoCreate: workload.autoCreate, at: time)
         let outcome = try deliver(request)
+        let judgement = judgements.first { $0.allows(outcome, durable: lastDurable) } ?? judgements[0]
+        if judgements.count > 1 { note(judgement, of: judgements) }
         switch (judgement, outcome) {
         case (.taken, .staged(let tickets)):
             try staged(request, tickets)
@@ -114,7 +120,7 @@ extension Simulation {
             try compareRepeat(answers, tickets)
             if request.isGroup { tally[.groupRepeats] += 1 }
         case (.refused(let cause, let after, let index), .refused(let refusal, let given))
-        where cause == refusal.cause && index == given:
+        where cause.isSame(as: refusal.cause) && index == given:
             try compareAfter(after, refusal.after, "\(cause)")
             note(cause)
             if request.isGroup { tally[.groupRefusals] += 1 }
@@ -167,7 +173,19 @@ extension Simulation {
         case .duplicateForgotten: tally[.forgotten] += 1
         case .keyReused: tally[.keysReused] += 1
         case .trimBeyondTail: tally[.trimsRefused] += 1
-        case .keysFull, .producersFull: break
+        case .keysFull: tally[.keysFull] += 1
+        case .producersFull: tally[.producersFull] += 1
+        }
+    }
+
+    /// One of several answers was right.
+    private func note(_ judgement: Judgement, of judgements: [Judgement]) {
+        guard judgements.count > 1, case .taken = judgement else { return }
+        switch judgements[0] {
+        case .repeated, .refused(.keyReused, _, _): tally[.keysUsedAgain] += 1
+        case .repeatedOrForgotten, .refused(.duplicateForgotten, _, _), .refused(.fenced, _, _):
+            tally[.producersAnew] += 1
+        case .taken, .refused: break
         }
     }
 
@@ -193,7 +211,8 @@ extension Simulation {
         }
         if request.isGroup { tally[.groups] += 1 }
         if request.isGroup, case .key(let key, let variant) = request.identity {
-            try history.staged([.groupKey(KeyModel(key: key, variant: variant, answers: tickets))], in: batch)
+            let known = KeyModel(log: .none, key: key, variant: variant, answers: tickets)
+            try history.staged([.groupKey(known)], in: batch)
         }
         if case .producer(_, let epoch, 0) = request.identity, epoch > 0 { tally[.epochs] += 1 }
         if request.hasIdentity { remember(request) }
@@ -276,5 +295,27 @@ extension Simulation {
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: body.count, alignment: 8)
         bytes.copyBytes(from: body)
         return (encoding, bytes)
+    }
+}
+
+extension Judgement {
+    /// Whether this is what has become of a request, at a first look.
+    fileprivate func allows(_ outcome: Outcome, durable: BatchNumber) -> Bool {
+        switch (self, outcome) {
+        case (.taken, .staged), (.taken, .noRoom), (.taken, .tooLarge): true
+        case (.repeated, .repeated), (.repeatedOrForgotten, .repeated): true
+        case (.repeatedOrForgotten, .refused(let refusal, _)): refusal.cause == .duplicateForgotten
+        case (.refused(let cause, let after, _), .refused(let refusal, _)):
+            cause.isSame(as: refusal.cause) && max(after, durable) == max(refusal.after, durable)
+        default: false
+        }
+    }
+}
+
+extension AppendRefusal.Cause {
+    /// When there is room again is not judged.
+    fileprivate func isSame(as other: Self) -> Bool {
+        if case .keysFull = self, case .keysFull = other { return true }
+        return self == other
     }
 }

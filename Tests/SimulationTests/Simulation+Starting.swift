@@ -71,7 +71,7 @@ extension Simulation {
         configuration.wal.batchBytesMax = max(64 << 10, 4 * machine.blockBytes)
         configuration.wal.lingerMicroseconds = workload.lingerMicroseconds
         configuration.autoCreate = workload.autoCreate
-        configuration.identities.producerAnswersKept = workload.answersKept
+        configuration.identities = workload.identities
         let wal = configuration.wal
         let host = SimulatedHost(disk, clock, machine)
         return try LogStore.open(configuration, fileSystem: disk, clock: clock) { visitor throws(WriteAheadLogError) in

@@ -39,7 +39,7 @@ final class Simulation {
         disk = SimulatedDisk(&seed, maintenance)
         clock = SimulatedClock(&seed)
         history = History(
-            nameCount: workload.logCount, keepsLast: workload.endsInDamage, answersKept: workload.answersKept)
+            nameCount: workload.logCount, keepsLast: workload.endsInDamage, identities: workload.identities)
     }
 
     func run() throws {
@@ -125,7 +125,7 @@ final class Simulation {
             newestCheckpoint = disk.newestName("/data/checkpoint", ending: ".ckpt")
         }
         let packed = store.packed
-        maintenanceWait = store.tick()
+        maintenanceWait = try tick()
         tally[.packed] += Int(store.packed.segments - packed.segments)
         if store.packed.bytes > packed.bytes { tally[.copies] += 1 }
         let turned = store.wal.active.position == active ? 0 : 1

@@ -8,12 +8,13 @@ struct Tally: Equatable, CustomStringConvertible {
         case acknowledged
         // Of requests with an identity.
         case takenAgain, repeats, repeatsAfterRestart, repeatsOfSurvivors, repeatsInFlight
-        case gaps, fenced, epochs, forgotten, keysReused
+        case gaps, fenced, epochs, forgotten, keysReused, keysFull, producersFull, keysUsedAgain, producersAnew
         case conditionsHeld, conditionsFailed, closedRefusals, notFound
         case groups, groupRepeats, groupRefusals, groupsTooLarge
         // Of the life of logs.
         case creations, conflicts, configurations, unchanged, closes, deletes, changesOfDeleted
         case incarnations, namesUsedAtOnce, trims, trimsRefused, trimmedReads
+        case retained, retainedBytes, retainedAges
     }
 
     private var counts = [Int](repeating: 0, count: Event.allCases.count)

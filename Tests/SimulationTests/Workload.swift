@@ -1,5 +1,6 @@
-import LogStore
 import WriteAheadLog
+
+@testable import LogStore
 
 /// What one seed makes of a run; drawn once.
 struct Workload {
@@ -33,8 +34,10 @@ struct Workload {
     private let kinds: [Kind]
     /// One producer of one log sends more than answers are kept for.
     let hasBusyProducer: Bool
-    /// Answers of a producer that are kept.
-    let answersKept: Int
+    /// How much is known of those who append.
+    let identities: IdentityLimits
+    /// One turn in so many much time has passed; 0 for never.
+    let leapRate: Int
     private let machine: Machine
     private let changesMachine: Bool
     private let changesSegmentSize: Bool
@@ -55,7 +58,8 @@ struct Workload {
         endsInDamage = seed.once(in: 3)
         kinds = seed.once(in: 3) ? [] : Self.kinds(&seed)
         hasBusyProducer = seed.once(in: 12)
-        answersKept = seed.pick([2, 8, LogStoreLimits.producerAnswersKept])
+        identities = Self.identities(&seed)
+        leapRate = seed.pick([0, 8, 40])
         autoCreate = kinds.isEmpty || !seed.once(in: 6)
     }
 
@@ -81,10 +85,21 @@ struct Workload {
     func settings(_ seed: inout Seed) -> LogSettings {
         var settings = LogSettings()
         if seed.once(in: 2) { settings.contentType = Array("text/plain".utf8) }
-        // More than any run appends: what retention removes is tested elsewhere.
-        if seed.once(in: 3) { settings.retention.records = UInt64(1_000_000 + seed.below(2)) }
+        if seed.once(in: 4) { settings.retention.records = seed.pick([3, 30]) }
+        if seed.once(in: 4) { settings.retention.bytes = seed.pick([1000, 50_000, 400_000]) }
+        if seed.once(in: 6) { settings.retention.ageSeconds = 20 }
         if seed.once(in: 3) { settings.appendsPerSecondMax = 5 }
         return settings
+    }
+
+    /// In many runs few keys and producers, for a short time.
+    private static func identities(_ seed: inout Seed) -> IdentityLimits {
+        var limits = IdentityLimits()
+        limits.producerAnswersKept = seed.pick([2, 8, LogStoreLimits.producerAnswersKept])
+        limits.keyWindowSeconds = seed.pick([1, 30, LogStoreLimits.keyWindowSecondsDefault])
+        limits.keysMax = seed.pick([4, 40, LogStoreLimits.keysDefault])
+        limits.producersMax = seed.pick([2, 8, LogStoreLimits.producersDefault])
+        return limits
     }
 
     private static func machine(_ seed: inout Seed) -> Machine {

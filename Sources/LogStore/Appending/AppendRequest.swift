@@ -19,6 +19,10 @@ public enum RequestIdentity {
     case producer(id: UnsafeRawBufferPointer, epoch: UInt64, sequence: UInt64)
     case key(UnsafeRawBufferPointer, fingerprint: BodyFingerprint)
 
+    var isGiven: Bool {
+        if case .none = self { false } else { true }
+    }
+
     /// Adds the fields by which a repeat is recognised after a restart.
     func write(to fields: inout FieldWriter) {
         switch self {

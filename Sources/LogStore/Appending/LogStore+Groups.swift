@@ -8,6 +8,7 @@ extension LogStore {
     /// `LogStoreLimits.groupAppendsMax`.
     public func append(group: [GroupAppend], identity: RequestIdentity) -> StoreGroupAppend {
         precondition((1...LogStoreLimits.groupAppendsMax).contains(group.count), "a group of a wrong size")
+        if identity.isGiven { expireIdentities() }
         switch verdict(onGroup: identity) {
         case .known(let answers): return .repeated(answers.map(\.ticket))
         case .refused(let refusal): return .refused(refusal, index: nil)

@@ -61,12 +61,12 @@ struct IdempotencyKeys {
         byteCount += entry.byteCount
     }
 
-    /// Forgets keys whose time is over; a few at a time.
-    mutating func expire(now: Timestamp) {
+    /// Forgets keys whose time is over, and that are durable; a few at a time.
+    mutating func expire(now: Timestamp, durable: BatchNumber) {
         for _ in 0..<LogStoreLimits.identitiesExpiredPerTurn {
-            guard let entry = entries.first, entry.timestamp.rawValue + windowMicroseconds < now.rawValue else {
-                return
-            }
+            guard let entry = entries.first, entry.timestamp.rawValue + windowMicroseconds < now.rawValue,
+                entry.answers[0].batch <= durable
+            else { return }
             if numbers[entry.name] == entries.firstNumber { numbers[entry.name] = nil }
             byteCount -= entry.byteCount
             entries.removeFirst()
@@ -90,10 +90,10 @@ struct IdempotencyKeys {
 
 // In a checkpoint: u64 log id, u8 bytes of the key, the key, u64 and u64 fingerprint, u16 count of answers, the answers.
 extension IdempotencyKeys {
-    /// Writes the entry of a number if it is durable. Returns false if it is not.
+    /// Writes the entry of a number if it is durable and still the one of its key. Returns false if it is not.
     func write(_ number: Int, durable: BatchNumber, to writer: inout ByteWriter) -> Bool {
         let entry = entries[number]
-        guard entry.answers[0].batch <= durable else { return false }
+        guard entry.answers[0].batch <= durable, numbers[entry.name] == number else { return false }
         writer.append(entry.name.log.rawValue)
         writer.append(UInt8(entry.name.key.count))
         writer.append(bytes: entry.name.key)

@@ -46,8 +46,9 @@ struct IndexExtent: Equatable, Sendable {
     var end: RecordOffset
     /// Of the first frame, or later, but not later than that of the next extent.
     var timestamp: Timestamp
-    /// Bytes of its records in that segment, and of its frames.
+    /// Bytes of its records in that segment; where some of them were moved, at least so many.
     var payloadBytes: UInt32
+    /// Bytes of its frames; where some of them were moved, about so many.
     var frameBytes: UInt32
     /// Where its entries begin in the index file, in bytes; of the active segment there is none.
     var blockStart: UInt32 = 0

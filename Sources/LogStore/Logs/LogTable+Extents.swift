@@ -15,11 +15,15 @@ extension LogTable {
         while end < extents.count, extents[end].first < extent.end { end += 1 }
         var parts: [IndexExtent] = []
         if start < end {
-            if let before = extents[start].part(before: extent.first) { parts.append(before) }
-            parts.append(extent)
+            let before = extents[start].part(before: extent.first)
             // Not known better: nothing before it is younger.
             let timestamp = end < extents.count ? extents[end].timestamp : Timestamp(rawValue: .max)
-            if let after = extents[end - 1].part(from: extent.end, timestamp) { parts.append(after) }
+            let after = extents[end - 1].part(from: extent.end, timestamp)
+            parts = [before, extent, after].compactMap { $0 }
+            if parts.count == 2, end - start == 1, extents[start].contains(extent) {
+                parts[before == nil ? 1 : 0].payloadBytes =
+                    extents[start].payloadBytes - min(extents[start].payloadBytes, extent.payloadBytes)
+            }
         } else {
             parts.append(extent)
         }
@@ -97,6 +101,8 @@ extension IndexExtent {
         offset <= first ? UInt64(frameBytes) : UInt64(share(UInt64(frameBytes), offset..<Swift.max(offset, end)))
     }
 
+    fileprivate func contains(_ other: IndexExtent) -> Bool { first <= other.first && other.end <= end }
+
     /// What is left of it when a later segment has the records from `offset` on.
     fileprivate func part(before offset: RecordOffset) -> IndexExtent? {
         guard first < offset else { return nil }
@@ -114,7 +120,8 @@ extension IndexExtent {
         part.first = range.lowerBound
         part.end = range.upperBound
         part.timestamp = timestamp
-        part.payloadBytes = UInt32(share(UInt64(payloadBytes), range))
+        // It may be the smaller ones that are left.
+        part.payloadBytes = 0
         part.frameBytes = UInt32(share(UInt64(frameBytes), range))
         return part
     }

@@ -5,8 +5,7 @@ import WriteAheadLog
 ///
 /// A trim is a frame like any other, so it survives a crash and a start never shows again what it removed. Numbers of records
 /// are exact. Bytes and age go by the parts that the index tells apart (what a log has in a sealed segment, or in 64 KiB of the
-/// active one): a part goes only when the limit holds without it. Of a part of the active segment as many of the first records
-/// go as are beyond the limit of bytes, if all in that part were equally large.
+/// active one): a part goes only when the limit holds without it, so that never more goes than was asked for.
 struct RetentionPass {
     /// The log that is looked at next; nil between two passes.
     var nextSlot: Int32?
@@ -43,9 +42,11 @@ extension LogStore {
     }
 
     /// The first offset that a log's retention keeps; nil if that is what is kept already, or will be.
+    ///
+    /// The records are those that are durable; the limits those of the last change, durable or not: the trim stands behind it.
     private func retainedFrom(_ slot: LogSlot, now: Timestamp) -> RecordOffset? {
         let state = table[slot]
-        guard state.isShown, !state.isDeletedSequenced, let limits = state.settings?.settings.retention,
+        guard state.isShown, !state.isDeletedSequenced, let limits = state.settingsSequenced?.settings.retention,
             !limits.isEmpty, state.first < state.durableNext
         else { return nil }
         var kept = state.first
@@ -60,65 +61,39 @@ extension LogStore {
 
     private func parts(of state: LogState) -> [RetentionPart] {
         let active = activeIndex.entries(last: state.lastActiveEntry)
-        return state.extents.map {
-            RetentionPart(first: $0.first, timestamp: $0.timestamp, bytes: $0.payloadBytes, isSealed: true)
-        }
-            + active.map {
-                RetentionPart(first: $0.offset, timestamp: $0.timestamp, bytes: $0.payloadBytes, isSealed: false)
-            }
+        return state.extents.map { RetentionPart(first: $0.first, timestamp: $0.timestamp, bytes: $0.payloadBytes) }
+            + active.map { RetentionPart(first: $0.offset, timestamp: $0.timestamp, bytes: $0.payloadBytes) }
     }
 }
 
 /// A part of a log that retention can tell from the next one.
 struct RetentionPart {
     let first: RecordOffset
-    /// Of its first record.
+    /// Of its first record, or later, but not later than that of the next part.
     let timestamp: Timestamp
-    /// Bytes of its records.
+    /// Bytes of its records; some of them may be trimmed already. Never more than they are.
     let bytes: UInt32
-    /// It is what the log has in a sealed segment: dropping some of it gives no space back.
-    let isSealed: Bool
-
-    /// About how many bytes the records from `start` to the end of the part have.
-    func bytes(from start: RecordOffset, to end: RecordOffset) -> UInt64 {
-        guard start > first, end > start else { return end > first && start <= first ? UInt64(bytes) : 0 }
-        if isSealed { return UInt64(bytes) }
-        return UInt64(bytes) * (end.rawValue - start.rawValue) / (end.rawValue - first.rawValue)
-    }
-
-    /// How many of the records have about so many bytes together, or somewhat more.
-    func count(ofBytes excess: UInt64, to end: RecordOffset) -> Int {
-        let records = end.rawValue - first.rawValue
-        return bytes == 0 ? 0 : Int((excess * records + UInt64(bytes) - 1) / UInt64(bytes))
-    }
 }
 
 extension [RetentionPart] {
     /// Where what bytes and age keep begins; the parts are those of the log, in order.
     func retainedFrom(_ limits: Retention, _ state: LogState, now: Timestamp) -> RecordOffset {
-        var kept = state.first
-        let ends = dropFirst().map(\.first) + [state.durableNext]
-        var bytes = zip(self, ends).reduce(UInt64.zero) { $0 + $1.0.bytes(from: state.first, to: $1.1) }
         let cutoff = limits.ageSeconds.flatMap { age -> UInt64? in
             let (microseconds, isTooLong) = age.multipliedReportingOverflow(by: 1_000_000)
             return isTooLong || microseconds > now.rawValue ? nil : now.rawValue - microseconds
         }
+        var kept = state.first
+        // Of the parts behind the one that is looked at: all of their records are kept.
+        var bytesBehind = reduce(UInt64.zero) { $0 + UInt64($1.bytes) }
         for (index, part) in enumerated() {
-            let next = ends[index]
-            let partBytes = part.bytes(from: state.first, to: next)
+            let next = index + 1 < count ? self[index + 1] : nil
+            bytesBehind -= UInt64(part.bytes)
             // The records of a part are not younger than the first one of the next.
-            let youngest = index + 1 < count ? self[index + 1].timestamp : state.lastAppend
+            let youngest = next?.timestamp ?? state.lastAppend
             let isTooOld = cutoff.map { youngest.rawValue < $0 } ?? false
-            let isTooMuch = limits.bytes.map { bytes - partBytes >= $0 } ?? false
-            guard isTooOld || isTooMuch else {
-                if let limit = limits.bytes, bytes > limit, !part.isSealed {
-                    let start = Swift.max(part.first, state.first)
-                    kept = Swift.max(kept, Swift.min(next, start + part.count(ofBytes: bytes - limit, to: next)))
-                }
-                break
-            }
-            bytes -= partBytes
-            kept = Swift.max(kept, next)
+            let isTooMuch = limits.bytes.map { bytesBehind >= $0 } ?? false
+            guard isTooOld || isTooMuch else { break }
+            kept = Swift.max(kept, next?.first ?? state.durableNext)
         }
         return kept
     }

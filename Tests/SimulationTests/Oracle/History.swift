@@ -28,17 +28,25 @@ struct History {
     private let keepsLast: Bool
     /// Batches up to it are of processes before this one.
     private(set) var processBegan = BatchNumber.zero
+    /// The latest time at which a store has looked who may be forgotten.
+    private(set) var latestLook = Timestamp.zero
     /// The last batch that was not acknowledged and that a start has found.
     private(set) var survivor: BatchNumber?
 
-    init(nameCount: Int, keepsLast: Bool, answersKept: Int) {
-        durable = StoreModel(nameCount: nameCount, answersKept: answersKept)
+    init(nameCount: Int, keepsLast: Bool, identities: IdentityLimits) {
+        durable = StoreModel(nameCount: nameCount, identities: identities)
         sequenced = durable
         self.keepsLast = keepsLast
     }
 
     var nameCount: Int { durable.logs.count }
     var pendingCount: Int { pending.count }
+
+    mutating func look(at now: Timestamp) { latestLook = max(latestLook, now) }
+
+    func mayBeForgotten(_ last: ProducerModel.Sent) -> Bool {
+        sequenced.identities.mayBeForgotten(ProducerModel(sent: [last]), by: latestLook)
+    }
 
     mutating func staged(_ operations: [Operation], in batch: BatchNumber) throws {
         guard batch > processBegan, batch >= (pending.last?.batch ?? .zero) else {
@@ -67,7 +75,7 @@ struct History {
     /// Takes what a start has shown of each name. It must have kept all that was acknowledged, and of the rest one batch
     /// wholly, or nothing. Returns true if it has lost the batch that it was allowed to lose.
     mutating func recovered(
-        _ shown: [LogSummary?], began batch: BatchNumber, nextID: LogID, hasGroupKey: (Int) -> Bool,
+        _ shown: [LogSummary?], began batch: BatchNumber, nextID: LogID, hasGroupKey: (KeyModel) -> Bool,
         mayLose: BatchNumber? = nil
     ) throws -> Bool {
         defer {
@@ -125,8 +133,8 @@ struct History {
 }
 
 extension Operation {
-    fileprivate var groupKey: Int? {
-        if case .groupKey(let key) = self { return key.key }
+    fileprivate var groupKey: KeyModel? {
+        if case .groupKey(let key) = self { return key }
         return nil
     }
 }

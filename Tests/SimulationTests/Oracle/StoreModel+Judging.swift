@@ -12,30 +12,75 @@ enum Judgement {
     case refused(AppendRefusal.Cause, after: BatchNumber, index: Int?)
 }
 
+/// By when a request is judged.
+struct JudgedAt {
+    /// The latest time of all looks at the clock.
+    let latest: Timestamp
+    let durable: BatchNumber
+}
+
 extension StoreModel {
-    func judge(_ request: Request, autoCreate: Bool) -> Judgement {
+    /// All that a store may say: more than one thing where it may have forgotten who sends it, or may have no room for that.
+    func judge(_ request: Request, autoCreate: Bool, at time: JudgedAt) -> [Judgement] {
         let name = request.parts[0].name
         // Where there is no log and none is made, nothing else matters.
-        if !request.isGroup && logs[name] == nil && !autoCreate { return judgeParts(request, autoCreate) }
+        if !request.isGroup && logs[name] == nil && !autoCreate { return [judgeParts(request, autoCreate)] }
         switch request.identity {
-        case .none: break
+        case .none: return [judgeParts(request, autoCreate)]
         case .producer(let id, let epoch, let sequence):
-            if let judgement = judgeProducer(name, id, epoch, sequence) { return judgement }
-        case .key(let number, let variant):
-            if let known = request.isGroup ? groupKeys[number] : logs[name]?.keys[number] {
-                if known.variant == variant { return .repeated(known.answers) }
-                return .refused(.keyReused, after: known.answers[0].batch, index: request.isGroup ? nil : 0)
-            }
+            return judgeProducer(request, (id, epoch, sequence), autoCreate, time)
+        case .key(let number, let variant): return judgeKey(request, (number, variant), autoCreate, time)
         }
-        return judgeParts(request, autoCreate)
+    }
+
+    private func judgeKey(
+        _ request: Request, _ key: (number: Int, variant: UInt64), _ autoCreate: Bool, _ time: JudgedAt
+    ) -> [Judgement] {
+        let log = request.isGroup ? LogID.none : logs[request.parts[0].name]?.id
+        let index = request.isGroup ? nil : 0
+        let room = identities.hasRoomForKey(by: time.latest, durable: time.durable)
+        let asNew = judgements(
+            room, judgeParts(request, autoCreate),
+            .refused(.keysFull(retryAfterSeconds: 0), after: .zero, index: index))
+        guard let known = log.flatMap({ identities.key(key.number, in: $0) }) else { return asNew }
+        let asKnown =
+            known.variant == key.variant
+            ? Judgement.repeated(known.answers)
+            : .refused(.keyReused, after: known.answers[0].batch, index: index)
+        let mayBeForgotten = identities.mayBeForgotten(known, by: time.latest, durable: time.durable)
+        return mayBeForgotten ? [asKnown] + asNew : [asKnown]
+    }
+
+    private func judgements(_ room: Bool?, _ taken: Judgement, _ full: Judgement) -> [Judgement] {
+        switch room {
+        case true: [taken]
+        case false: [full]
+        case nil: [taken, full]
+        }
+    }
+
+    private func judgeProducer(
+        _ request: Request, _ sent: (id: Int, epoch: UInt64, sequence: UInt64), _ autoCreate: Bool, _ time: JudgedAt
+    ) -> [Judgement] {
+        let name = request.parts[0].name
+        let known = logs[name].flatMap { identities.producer(sent.id, in: $0.id) }
+        let asKnown = known.map {
+            judgeProducer($0.sent, sent.epoch, sent.sequence) ?? judgeParts(request, autoCreate)
+        }
+        if let known, let asKnown, !identities.mayBeForgotten(known, by: time.latest) { return [asKnown] }
+        let gap = AppendRefusal.Cause.sequenceGap(expected: 0, received: sent.sequence)
+        var asNew = [Judgement.refused(gap, after: lastBatches[name], index: 0)]
+        if sent.sequence == 0 {
+            asNew = judgements(
+                identities.hasRoomForProducer(by: time.latest), judgeParts(request, autoCreate),
+                .refused(.producersFull, after: .zero, index: 0))
+        }
+        return [asKnown].compactMap { $0 } + asNew
     }
 
     /// Nil if the request is a new one.
-    private func judgeProducer(_ name: Int, _ id: Int, _ epoch: UInt64, _ sequence: UInt64) -> Judgement? {
-        guard let sent = logs[name]?.producers[id]?.sent, let last = sent.last else {
-            let cause = AppendRefusal.Cause.sequenceGap(expected: 0, received: sequence)
-            return sequence == 0 ? nil : .refused(cause, after: lastBatches[name], index: 0)
-        }
+    private func judgeProducer(_ sent: [ProducerModel.Sent], _ epoch: UInt64, _ sequence: UInt64) -> Judgement? {
+        guard let last = sent.last else { return nil }
         let after = last.answer.batch
         if epoch < last.epoch { return .refused(.fenced(epoch: last.epoch), after: after, index: 0) }
         let expected = epoch > last.epoch ? 0 : last.sequence + 1

@@ -9,24 +9,6 @@ struct SentRecord {
     let timestamp: Timestamp
 }
 
-/// What a request with a key was answered with.
-struct KeyModel {
-    let key: Int
-    let variant: UInt64
-    let answers: [AppendTicket]
-}
-
-/// A producer of a log, with all that it has sent.
-struct ProducerModel {
-    struct Sent {
-        let epoch: UInt64
-        let sequence: UInt64
-        let answer: AppendTicket
-    }
-
-    var sent: [Sent] = []
-}
-
 /// One log: what its name means until it is deleted.
 struct LogModel {
     let id: LogID
@@ -38,8 +20,6 @@ struct LogModel {
     var bytes: UInt64 = 0
     var isClosed = false
     var settings: LogSettings
-    var producers: [Int: ProducerModel] = [:]
-    var keys: [Int: KeyModel] = [:]
     /// The batch of the last change.
     var lastBatch: BatchNumber
 
@@ -63,7 +43,7 @@ struct StoreModel {
     let answersKept: Int
     /// By the number of the name.
     private(set) var logs: [LogModel?]
-    private(set) var groupKeys: [Int: KeyModel] = [:]
+    private(set) var identities: IdentityModel
     /// Of each name the batch of the last change, and the last log that was deleted.
     private(set) var lastBatches: [BatchNumber]
     private(set) var deleted: [LogID]
@@ -73,11 +53,17 @@ struct StoreModel {
     private(set) var highestID = LogID.none
     private(set) var lastTimestamp = Timestamp.zero
 
-    init(nameCount: Int, answersKept: Int) {
-        self.answersKept = answersKept
+    init(nameCount: Int, identities: IdentityLimits) {
+        answersKept = identities.producerAnswersKept
+        self.identities = IdentityModel(identities)
         logs = Array(repeating: nil, count: nameCount)
         lastBatches = Array(repeating: .zero, count: nameCount)
         deleted = Array(repeating: .none, count: nameCount)
+    }
+
+    /// What a producer has sent to the log of a name.
+    func sent(by producer: Int, to name: Int) -> [ProducerModel.Sent] {
+        logs[name].flatMap { identities.producer(producer, in: $0.id) }?.sent ?? []
     }
 
     /// The offset that the next record of a name gets.
@@ -94,7 +80,7 @@ struct StoreModel {
         case .append(let name, let records, let identity, let answer):
             append(name, records, identity, answer)
             touch(name, batch)
-        case .groupKey(let key): groupKeys[key.key] = key
+        case .groupKey(let key): identities.note(key)
         case .configure(let name, let settings):
             logs[name]!.settings = settings
             touch(name, batch)
@@ -126,13 +112,13 @@ struct StoreModel {
         recordCount += UInt64(records.count)
         logs[name]!.bytes += records.reduce(0) { $0 + UInt64($1.bytes.count) }
         lastTimestamp = max(lastTimestamp, answer.timestamp)
+        let log = logs[name]!.id
         switch identity {
         case .none: return
         case .producer(let id, let epoch, let sequence):
-            let sent = ProducerModel.Sent(epoch: epoch, sequence: sequence, answer: answer)
-            logs[name]!.producers[id, default: ProducerModel()].sent.append(sent)
+            identities.note(ProducerModel.Sent(epoch: epoch, sequence: sequence, answer: answer), of: id, in: log)
         case .key(let key, let variant):
-            logs[name]!.keys[key] = KeyModel(key: key, variant: variant, answers: [answer])
+            identities.note(KeyModel(log: log, key: key, variant: variant, answers: [answer]))
         }
     }
 
