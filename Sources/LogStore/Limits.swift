@@ -30,6 +30,9 @@ public enum LogStoreLimits {
     public static let surveyMicroseconds: Int64 = 1_000_000
     /// Bytes of frames that are copied at once, so that they delay requests little; the next ones follow when they are durable.
     public static let movedBytesPerBatch = 64 << 10
+    /// Microseconds after a failed read of such a segment, and how many failures there may be before it is left as it is.
+    public static let failedPackingMicroseconds: Int64 = 1_000_000
+    public static let failedPackingReadsMax = 10
     /// Microseconds after which a copy is tried again that found no room.
     public static let packingRetryMicroseconds: Int64 = 100_000
     /// Microseconds between two reads of a segment that is packed: 25 MB a second.

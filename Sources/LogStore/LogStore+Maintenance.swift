@@ -46,6 +46,7 @@ extension LogStore {
     func expireIdentities() {
         let now = max(clock.now, lastTimestamp)
         producers.expire(now: now)
+        producers.sweepSlice()
         keys.expire(now: now, durable: wal.durable.number)
     }
 

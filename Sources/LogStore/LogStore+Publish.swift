@@ -64,6 +64,7 @@ extension LogStore {
         recordBytes -= state.bytes
         durableLogCount -= 1
         limitedLogCount -= state.settings?.limitCount ?? 0
+        producers.forget(of: state.id)
         table.delete(slot)
     }
 }

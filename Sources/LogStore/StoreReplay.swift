@@ -241,6 +241,7 @@ final class StoreReplay: RecoveryVisitor {
     /// Refuses where the segments do not hold all records of a log: one was removed that was not retired.
     func finish() throws(WriteAheadLogError) {
         // A checkpoint may be newer than what was replayed behind it.
+        producers.forget { slots[$0] == nil }
         producers.putUsesInOrder()
         keys.putInOrder()
         for index in 0..<table.count {

@@ -152,3 +152,38 @@ def test_a_cold_log_keeps_its_records_and_not_the_space_of_hot_ones(start_server
                 assert read_all(connection, f"{log}.cold", first) == cold[first:]
             assert timestamps(connection, f"{log}.cold") == times
             assert get_json(connection, target(f"{log}.cold"))["next"] == 40
+
+
+def test_a_repair_keeps_settings_that_only_a_checkpoint_knows(start_server, log, tmp_path):
+    first, second, keep = f"{log}.first", f"{log}.second", f"{log}.keep"
+    server = start_server()
+    with server.connect() as connection:
+        # Made in a segment that stays, changed in one that goes.
+        put(connection, first, {"retention": {"records": 1}, "content_type": "text/plain"})
+        fill(connection, keep, 7)
+        fill(connection, log, 10)
+        check_log(send_json(connection, "PATCH", target(first), {"retention": {"records": 2}}))
+        # Made in one that goes, changed in one that stays, and again in one that goes.
+        put(connection, second, {"retention": {"records": 3}})
+        fill(connection, log, 10)
+        check_log(send_json(connection, "PATCH", target(second), {"retention": {"records": 4}}))
+        fill(connection, keep, 9)
+        fill(connection, log, 10)
+        check_log(send_json(connection, "PATCH", target(second), {"retention": {"records": 5}}))
+        fill(connection, log, 40)
+        full = segment_bytes(server.data_dir)
+        check_log(send_json(connection, "POST", target(log, "/trim"), {"before": 70}))
+        wait_until(lambda: segment_bytes(server.data_dir) <= full - 3 * SEGMENT_BYTES, "segments to go")
+        before = [get_json(connection, target(name)) for name in (first, second, keep)]
+    server.stop()
+    copy = tmp_path / "copy"
+    repaired = run("repair", str(server.data_dir), "--output", str(copy))
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    server.data_dir.rename(tmp_path / "old")
+    copy.rename(server.data_dir)
+    server.start()
+    with server.connect() as connection:
+        after = [get_json(connection, target(name)) for name in (first, second, keep)]
+        assert [log["retention"]["records"] for log in after] == [2, 5, None]
+        assert [(log["retention"], log["content_type"]) for log in after] == [(log["retention"], log["content_type"]) for log in before]
+        assert after[2]["records"] == 16

@@ -17,6 +17,9 @@ public struct OfflineLogs {
         /// Records below were gone by intent.
         fileprivate var first = RecordOffset.zero
         fileprivate var isClosed = false
+        fileprivate var settings = LogSettings()
+        /// Where the frame is that said so.
+        fileprivate var settingsPosition = Position.zero
     }
 
     /// What has to stand before a frame, so that what follows it makes sense.
@@ -25,6 +28,7 @@ public struct OfflineLogs {
         case create(LogID, name: [UInt8], created: Timestamp, settings: LogSettings = LogSettings(), isNameKnown: Bool)
         case lost(LogID, Range<RecordOffset>)
         /// The frames that said so were in segments that are retired; a checkpoint still says it.
+        case configure(LogID, LogSettings)
         case trim(LogID, before: RecordOffset)
         case close(LogID)
     }
@@ -56,12 +60,15 @@ public struct OfflineLogs {
     private var summed: [LogID: CheckpointReader.Log] = [:]
     /// Logs below it that the newest checkpoint does not name were deleted.
     private var knownBelow = LogID.none
+    /// What frames before it say, the newest checkpoint knows as well or better.
+    private var anchor = Position.zero
 
     public init() {}
 
     /// `checkpoint` is the payload of the newest whole one: truth for what segments said that are not there any more.
     /// Throws a `FormatError` where it makes no sense.
-    public init(checkpoint: [UInt8]) throws(FormatError) {
+    public init(checkpoint: [UInt8], anchor: Position) throws(FormatError) {
+        self.anchor = anchor
         let result: Result<Void, FormatError> = unsafe checkpoint.withUnsafeBytes { bytes in
             do throws(FormatError) {
                 var reader = unsafe try CheckpointReader(bytes)
@@ -78,7 +85,7 @@ public struct OfflineLogs {
     }
 
     /// Takes a frame.
-    public mutating func take(_ frame: FrameView) -> Taking {
+    public mutating func take(_ frame: FrameView, at position: Position) -> Taking {
         let header = frame.header
         guard header.logID.rawValue < .max else { return Taking(refusal: "no log has the id \(header.logID)") }
         if wasDeleted(header.logID) {
@@ -110,6 +117,7 @@ public struct OfflineLogs {
             taking = takeMoved(header, header.firstOffset..<header.firstOffset + Int(header.recordCount))
         }
         guard taking.refusal == nil else { return taking }
+        if header.kind == .create || header.kind == .configure { noteSettings(of: frame, position) }
         if header.kind == .append {
             if header.timestamp < lastAppend { taking.complaint = "a timestamp lies before the last one" }
             lastAppend = max(lastAppend, header.timestamp)
@@ -134,6 +142,13 @@ public struct OfflineLogs {
         byID[id] = Log(name: name)
         nextID = max(nextID, id.next)
         return Taking()
+    }
+
+    private mutating func noteSettings(of frame: FrameView, _ position: Position) {
+        // What makes no sense is a defect that the next start names.
+        guard let settings = try? LogSettings(frame.fields) else { return }
+        byID[frame.header.logID]?.settings = settings
+        byID[frame.header.logID]?.settingsPosition = position
     }
 
     private mutating func takeChange(_ header: FrameHeader) -> Taking {
@@ -205,7 +220,8 @@ public struct OfflineLogs {
         var name = known?.name ?? Array("name-lost-\(id)".utf8)
         while known == nil && names.contains(name) { name += Array("-".utf8) }
         names.insert(name)
-        let log = Log(name: name)
+        var log = Log(name: name)
+        log.settings = known?.settings ?? LogSettings()
         byID[id] = log
         nextID = max(nextID, id.next)
         return (
@@ -254,6 +270,10 @@ public struct OfflineLogs {
         }
         for (id, log) in byID.sorted(by: { $0.key < $1.key }) {
             guard let known = summed[id] else { continue }
+            // A later frame that said so was retired.
+            if log.settings != known.settings && log.settingsPosition < anchor {
+                insertions.append(.configure(id, known.settings))
+            }
             if known.first > log.first { insertions.append(.trim(id, before: known.first)) }
             if known.isClosed && !log.isClosed { insertions.append(.close(id)) }
         }

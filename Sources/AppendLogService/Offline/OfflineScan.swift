@@ -68,8 +68,8 @@ struct OfflineScan {
     private mutating func takeCheckpoints() {
         for file in log.checkpoints {
             if let cause = file.cause { note(Damage(file: file.name, position: nil, cause: cause)) }
-            guard let payload = file.payload else { continue }
-            do throws(FormatError) { logs = try OfflineLogs(checkpoint: payload) } catch {
+            guard let payload = file.payload, let anchor = file.anchor else { continue }
+            do throws(FormatError) { logs = try OfflineLogs(checkpoint: payload, anchor: anchor) } catch {
                 note(Damage(file: file.name, position: nil, cause: error.description))
             }
         }
@@ -88,7 +88,7 @@ struct OfflineScan {
     }
 
     private mutating func take(_ frame: FrameView, _ place: FramePlace) throws(WriteAheadLogError) {
-        let taking = logs.take(frame)
+        let taking = logs.take(frame, at: place.position)
         for insertion in taking.insertions { try insert(insertion, at: frame.header.timestamp) }
         if let cause = taking.refusal ?? taking.complaint {
             note(Damage(file: place.file, position: place.position, cause: cause))
@@ -115,7 +115,7 @@ struct OfflineScan {
                 gaps.append((id, logs.byID[id]?.name ?? [], records, cause: lastDamage))
             }
         case .create(_, let name, _, _, isNameKnown: false): note(.name(given: name, cause: lastDamage))
-        case .create, .trim, .close: break
+        case .create, .configure, .trim, .close: break
         }
     }
 

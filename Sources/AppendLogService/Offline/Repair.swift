@@ -163,6 +163,10 @@ private final class Copy: OfflineScanVisitor {
             case .lost(let id, let records):
                 let (header, fields) = FrameHeader.lost(id, records, timestamp: timestamp)
                 try writer.add(header, fields)
+            case .configure(let id, let settings):
+                var fields = FieldWriter()
+                settings.write(to: &fields)
+                try add(.configure, id, .zero, timestamp, fields)
             case .trim(let id, let first): try add(.trim, id, first, timestamp)
             case .close(let id): try add(.close, id, .zero, timestamp)
             }
@@ -170,11 +174,12 @@ private final class Copy: OfflineScanVisitor {
     }
 
     private func add(
-        _ kind: FrameKind, _ id: LogID, _ first: RecordOffset, _ timestamp: Timestamp
+        _ kind: FrameKind, _ id: LogID, _ first: RecordOffset, _ timestamp: Timestamp,
+        _ fields: FieldWriter = FieldWriter()
     ) throws(FileError) {
         let header = FrameHeader(
             kind: kind, recordCount: 0, logID: id, firstOffset: first, timestamp: timestamp, payloadBytes: 0)
-        try writer.add(header, FieldWriter())
+        try writer.add(header, fields)
     }
 
     func endBatch() throws(WriteAheadLogError) {

@@ -21,14 +21,20 @@ struct Producers {
         let name: Name
         /// The last ones, in their order; never empty.
         var requests: [Request]
+        /// The number of its element in `uses`; others that name its place are of producers that had it before.
+        var use: Int
     }
 
     private let limits: IdentityLimits
     private var entries: [Entry?] = []
     private var free: [Int] = []
     private var places: [Name: Int] = [:]
-    /// Places by the time of a use, the oldest first: one for each entry, and possibly from before its last use.
+    /// Places by the time of a use, the oldest first: one for each entry, possibly from before its last use.
     private var uses = FirstInFirstOut<(place: Int, timestamp: Timestamp)>()
+
+    /// Deleted logs whose producers the sweep under way forgets, the place that it looks at next, and logs for the next one.
+    private var sweep: (logs: Set<LogID>, place: Int) = ([], 0)
+    private var deletedLogs: Set<LogID> = []
 
     init(_ limits: IdentityLimits) { self.limits = limits }
 
@@ -86,7 +92,7 @@ struct Producers {
         guard let place = places[name] else {
             let place = free.popLast() ?? entries.count
             if place == entries.count { entries.append(nil) }
-            entries[place] = Entry(name: name, requests: [request])
+            entries[place] = Entry(name: name, requests: [request], use: uses.endNumber)
             places[name] = place
             uses.append((place, request.answer.timestamp))
             return
@@ -107,17 +113,50 @@ struct Producers {
     /// Forgets producers that were idle for the window; a few at a time.
     mutating func expire(now: Timestamp) {
         for _ in 0..<LogStoreLimits.identitiesExpiredPerTurn {
+            let number = uses.firstNumber
             guard let use = uses.first, isExpired(use.timestamp, now) else { return }
             uses.removeFirst()
-            guard let entry = entries[use.place], let last = entry.requests.last else { continue }
+            guard let entry = entries[use.place], entry.use == number, let last = entry.requests.last else { continue }
             if isExpired(last.answer.timestamp, now) {
-                places[entry.name] = nil
-                entries[use.place] = nil
-                free.append(use.place)
+                forget(use.place)
             } else {
+                entries[use.place]?.use = uses.endNumber
                 uses.append((use.place, last.answer.timestamp))
             }
         }
+    }
+
+    /// Has the producers of a log forgotten that was deleted for good; a few at a time.
+    mutating func forget(of log: LogID) {
+        if !places.isEmpty { deletedLogs.insert(log) }
+    }
+
+    /// Forgets the producers of logs that are not there; all at once.
+    mutating func forget(where isGone: (LogID) -> Bool) {
+        for (place, entry) in entries.enumerated() {
+            if let entry, isGone(entry.name.log) { forget(place) }
+        }
+    }
+
+    /// Goes on with forgetting the producers of deleted logs.
+    mutating func sweepSlice() {
+        if sweep.logs.isEmpty {
+            guard !deletedLogs.isEmpty else { return }
+            sweep = (deletedLogs, 0)
+            deletedLogs = []
+        }
+        let end = min(entries.count, sweep.place + LogStoreLimits.identitiesExpiredPerTurn)
+        for place in sweep.place..<end {
+            if let entry = entries[place], sweep.logs.contains(entry.name.log) { forget(place) }
+        }
+        sweep = end == entries.count ? ([], 0) : (sweep.logs, end)
+    }
+
+    private mutating func forget(_ place: Int) {
+        guard let entry = entries[place] else { return }
+        places[entry.name] = nil
+        entries[place] = nil
+        free.append(place)
     }
 
     private func isExpired(_ timestamp: Timestamp, _ now: Timestamp) -> Bool {
@@ -166,6 +205,9 @@ extension Producers {
             if let last = entry?.requests.last { ordered.append((place, last.answer.timestamp)) }
         }
         uses = FirstInFirstOut()
-        for use in ordered.sorted(by: { $0.timestamp < $1.timestamp }) { uses.append(use) }
+        for use in ordered.sorted(by: { $0.timestamp < $1.timestamp }) {
+            entries[use.place]?.use = uses.endNumber
+            uses.append(use)
+        }
     }
 }

@@ -56,7 +56,7 @@ extension LogSettings {
     }
 
     /// Takes the settings from a frame; throws where they make no sense.
-    init(_ fields: FieldReader) throws(FormatError) {
+    public init(_ fields: FieldReader) throws(FormatError) {
         if let value = unsafe fields.value(of: .contentType) {
             guard value.count <= Self.contentTypeBytesMax else { throw .badField }
             contentType = unsafe Array(value)

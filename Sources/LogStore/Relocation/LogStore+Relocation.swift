@@ -107,6 +107,10 @@ extension LogStore {
     // MARK: Reading
 
     private func read(_ packing: Packing, at position: Position, bytes: Int) -> Int64? {
+        guard packing.failedReadCount < LogStoreLimits.failedPackingReadsMax else {
+            relocation.refused.insert(packing.segment.position)
+            return end(packing)
+        }
         let wait = packing.nextRead - clock.monotonicMicroseconds
         guard wait <= 0 else { return wait }
         do throws(FileError) {
@@ -119,8 +123,6 @@ extension LogStore {
             packing.readBytesMin = position - fetch.start + bytes
         } catch {
             // No descriptor, for one: another time.
-            relocation.phase = .idle
-            relocation.mayBeWanted = true
             return LogStoreLimits.surveyMicroseconds
         }
         packing.buffer.isReading = true
@@ -139,13 +141,11 @@ extension LogStore {
         packing.readNumber = nil
         packing.buffer.isReading = false
         if result == readGivenUp { packing.buffer.giveUp() }
-        guard Int(result) >= packing.readBytesMin else {
-            relocation.refused.insert(packing.segment.position)
-            relocation.phase = .idle
-            relocation.mayBeWanted = true
-            return
-        }
-        packing.buffer.filled(from: packing.readStart, bytes: Int(result))
+        packing.buffer.filled(from: packing.readStart, bytes: max(0, Int(result)))
+        guard Int(result) < packing.readBytesMin else { return }
+        // An error may pass, and so may a short read.
+        packing.failedReadCount += 1
+        packing.nextRead = clock.monotonicMicroseconds + LogStoreLimits.failedPackingMicroseconds
     }
 
     // MARK: Copying

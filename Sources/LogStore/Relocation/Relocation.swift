@@ -57,6 +57,8 @@ final class Packing {
     var descriptor: Int32 = -1
     var readStart = Position.zero
     var readBytesMin = 0
+    /// Reads that brought too little.
+    var failedReadCount = 0
     /// When the next read may begin.
     var nextRead: Int64 = 0
     /// The last batch with copies.

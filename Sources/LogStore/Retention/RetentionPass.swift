@@ -85,16 +85,24 @@ extension [RetentionPart] {
         var kept = state.first
         // Of the parts behind the one that is looked at: all of their records are kept.
         var bytesBehind = reduce(UInt64.zero) { $0 + UInt64($1.bytes) }
-        for (index, part) in enumerated() {
+        for (index, (part, youngest)) in zip(self, youngest(lastAppend: state.lastAppend)).enumerated() {
             let next = index + 1 < count ? self[index + 1] : nil
             bytesBehind -= UInt64(part.bytes)
-            // The records of a part are not younger than the first one of the next.
-            let youngest = next?.timestamp ?? state.lastAppend
             let isTooOld = cutoff.map { youngest.rawValue < $0 } ?? false
             let isTooMuch = limits.bytes.map { bytesBehind >= $0 } ?? false
             guard isTooOld || isTooMuch else { break }
             kept = Swift.max(kept, next?.first ?? state.durableNext)
         }
         return kept
+    }
+
+    /// For each part a time that none of its records is younger than: the first of any later part is not older, as far as it is
+    /// known.
+    private func youngest(lastAppend: Timestamp) -> [Timestamp] {
+        var earliest = lastAppend
+        return reversed().map { part in
+            defer { earliest = Swift.min(earliest, part.timestamp) }
+            return earliest
+        }.reversed()
     }
 }

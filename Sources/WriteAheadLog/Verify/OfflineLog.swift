@@ -14,6 +14,8 @@ public final class OfflineLog {
         /// Why it is unreadable.
         public let cause: String?
         let checkpoint: Checkpoint?
+        /// What it says is at least what was true where this segment begins.
+        public var anchor: Position? { checkpoint?.anchor.segment }
 
         /// What another store's checkpoint says is not true of this one.
         func unlessForeign(to storeID: StoreID) -> CheckpointFile {

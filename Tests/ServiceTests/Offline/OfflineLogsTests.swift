@@ -50,7 +50,7 @@ import WriteAheadLog
         var batch = try BatchView(checking: UnsafeRawBufferPointer(rebasing: storage[..<Int(sealed.byteCount)]))
         var logs = OfflineLogs()
         var last = OfflineLogs.Taking()
-        while let frame = try batch.nextFrame() { last = logs.take(frame) }
+        while let frame = try batch.nextFrame() { last = logs.take(frame, at: .zero) }
         return (logs, last)
     }
 
