@@ -164,6 +164,26 @@ private func isRepeat(_ outcome: StoreAppend, of ticket: AppendTicket) -> Bool {
     }
 
     /// What was promised under larger limits is kept.
+    /// A producer of a log that is gone takes no place from others, also where only a checkpoint knows it.
+    @Test(arguments: Restart.allCases) func theProducersOfADeletedLogMakeRoom(restart how: Restart) throws {
+        let clock = SetClock()
+        let disk = try StoreOnDisk(clock: clock, identities: limits(producers: 2))
+        try disk.send("gone", [1], producer: "p")
+        let kept = try disk.send("b", [1], producer: "p")
+        #expect(cause(try disk.attempt("b", [2], producer: "q")) == .producersFull)
+        try disk.change("gone") { $0.delete($1) }
+        try restart(disk, how, clock)
+        disk.settle { disk.store.producers.count == 1 }
+        try disk.send("b", [2], producer: "q")
+        #expect(isRepeat(try disk.attempt("b", [1], producer: "p"), of: kept))
+        // Its place was another's meanwhile: the time of the first one in it counts no more.
+        clock.step(days: 6)
+        try disk.send("b", [3], producer: "q", sequence: 1)
+        clock.step(days: 2)
+        disk.settle { disk.store.producers.count == 1 }
+        #expect(cause(try disk.attempt("b", [4], producer: "q", sequence: 3)) == .sequenceGap(expected: 2, received: 3))
+    }
+
     @Test func lowerLimitsForgetNothing() throws {
         let clock = SetClock()
         let disk = try StoreOnDisk(clock: clock, identities: limits())

@@ -169,6 +169,23 @@ import WriteAheadLog
         #expect(disk.segmentPositions.first == segment)
     }
 
+    /// What the copied part of a log is followed by in time is known, though not by the part that could not be copied.
+    @Test func whatIsTooOldGoesAlsoWhereASegmentCouldNotBePackedWhole() throws {
+        let disk = try StoreOnDisk()
+        _ = try coldStore(disk)
+        let segment = disk.segmentPositions[0]
+        disk.flip("cold 5 ", in: segment)
+        try disk.reopen()
+        try trimHot(disk)
+        disk.settle { disk.store.relocation.refused.contains(segment) && disk.segmentFileCount <= 3 }
+        let change = disk.store.configure(
+            try #require(disk.slot("cold")), LogSettings(retention: Retention(ageSeconds: 1)))
+        guard case .staged = change else { throw DeletedLog() }
+        let next = disk.summary("cold").next
+        disk.settle { disk.summary("cold").first == next }
+        disk.settle { disk.segmentFileCount <= 2 }
+    }
+
     /// A log that was deleted when its last part was in the active segment pins nothing.
     @Test func theLastPartOfADeletedLogGoesToo() throws {
         let disk = try StoreOnDisk()
