@@ -41,7 +41,9 @@ public enum LogStoreLimits {
     public static let pendingBytesDefault = 64 << 20
     /// Answers that a producer's repeats can get again: as many requests as a client may have under way, and more.
     public static let producerAnswersKept = 64
-    /// Producers of all logs unless configured: with the most answers each, about 100 MiB.
+    /// Answers of a producer that are dropped together.
+    static let producerAnswersDroppedAtOnce = 16
+    /// Producers of all logs unless configured: with the most answers each, about 130 MiB.
     public static let producersDefault = 32_768
     /// A producer that has not appended for so long is forgotten: seven days.
     public static let producerIdleMicroseconds: UInt64 = 7 * 86_400 * 1_000_000

@@ -106,8 +106,13 @@ struct Producers {
             return
         }
         entry.requests.append(request)
-        let kept = limits.producerAnswersKept
-        while entry.requests.count > kept, entry.requests[kept].answer.batch <= durable { entry.requests.removeFirst() }
+        // Some at once: to move all the others each time costs more than all the rest.
+        let surplus = entry.requests.count - limits.producerAnswersKept
+        guard surplus >= LogStoreLimits.producerAnswersDroppedAtOnce else { return }
+        // As many durable ones as are kept stay: those of later batches may be lost.
+        let durableCount = entry.requests.count { $0.answer.batch <= durable }
+        let dropped = min(surplus, durableCount - limits.producerAnswersKept)
+        if dropped > 0 { entry.requests.removeFirst(dropped) }
     }
 
     /// Forgets producers that were idle for the window; a few at a time.
