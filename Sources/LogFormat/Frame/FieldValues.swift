@@ -28,11 +28,12 @@ public struct ProducerField {
     }
 
     public func write(to fields: inout FieldWriter) {
-        var writer = unsafe ByteWriter(reservingBytes: 16 + id.count)
-        writer.append(epoch)
-        writer.append(sequence)
-        unsafe writer.append(bytes: id)
-        fields.append(.producer, writer.bytes)
+        unsafe withUnsafeTemporaryAllocation(byteCount: 16 + id.count, alignment: 8) { value in
+            unsafe value.storeBytes(of: epoch.littleEndian, as: UInt64.self)
+            unsafe value.storeBytes(of: sequence.littleEndian, toByteOffset: 8, as: UInt64.self)
+            unsafe UnsafeMutableRawBufferPointer(rebasing: value[16...]).copyMemory(from: id)
+            unsafe fields.append(.producer, UnsafeRawBufferPointer(value))
+        }
     }
 }
 

@@ -50,10 +50,11 @@ public struct FieldWriter: Sendable {
     public mutating func append(_ kind: FieldKind, _ value: UnsafeRawBufferPointer) {
         precondition(fits(valueBytes: value.count), "the field does not fit the frame")
         let end = bytes.count + FieldLayout.byteCount(valueBytes: value.count)
+        bytes.reserveCapacity(end)
         append(kind.rawValue)
         append(UInt16(value.count))
         unsafe bytes.append(contentsOf: value)
-        while bytes.count < end { bytes.append(0) }
+        bytes.append(contentsOf: repeatElement(0, count: end - bytes.count))
     }
 
     /// Adds a field. Traps if it does not fit.

@@ -29,6 +29,8 @@ struct Producers {
     private var entries: [Entry?] = []
     private var free: [Int] = []
     private var places: [Name: Int] = [:]
+    /// The place that was found last.
+    private var lastPlace = 0
     /// Places by the time of a use, the oldest first: one for each entry, possibly from before its last use.
     private var uses = FirstInFirstOut<(place: Int, timestamp: Timestamp)>()
 
@@ -45,11 +47,10 @@ struct Producers {
     /// What is to be done with a request of a producer in a log; `log` is nil where there is none. That a producer is new
     /// there may be so only by `lastBatch`, the last one that says something about the logs of the name: one that knew it
     /// may be about to be deleted.
-    func verdict(on field: ProducerField, in log: LogID?, lastBatch: BatchNumber, durable: BatchNumber)
+    mutating func verdict(on field: ProducerField, in log: LogID?, lastBatch: BatchNumber, durable: BatchNumber)
         -> IdentityVerdict
     {
-        guard let log, let place = places[Name(log: log, id: unsafe Array(field.id))],
-            let entry = entries[place], let last = entry.requests.last
+        guard let log, let place = place(of: field, in: log), let entry = entries[place], let last = entry.requests.last
         else {
             return begins(field, after: lastBatch) { count < limits.producersMax }
         }
@@ -85,18 +86,32 @@ struct Producers {
     /// What the batches after `durable` say may be lost: the answers that are kept are counted without them.
     mutating func note(_ field: ProducerField, in log: LogID, _ answer: RequestAnswer, durable: BatchNumber) {
         let request = Request(epoch: field.epoch, sequence: field.sequence, answer: answer)
-        note(request, of: Name(log: log, id: unsafe Array(field.id)), durable)
+        if let place = place(of: field, in: log) { return note(request, at: place, durable) }
+        add(request, of: Name(log: log, id: unsafe Array(field.id)))
     }
 
-    private mutating func note(_ request: Request, of name: Name, _ durable: BatchNumber) {
-        guard let place = places[name] else {
-            let place = free.popLast() ?? entries.count
-            if place == entries.count { entries.append(nil) }
-            entries[place] = Entry(name: name, requests: [request], use: uses.endNumber)
-            places[name] = place
-            uses.append((place, request.answer.timestamp))
-            return
+    /// The place of a producer; nil if it is not known. What was looked for last, as a judgement is followed by a note, is
+    /// found without a hash.
+    private mutating func place(of field: ProducerField, in log: LogID) -> Int? {
+        if lastPlace < entries.count, let name = entries[lastPlace]?.name, name.log == log,
+            unsafe name.id.elementsEqual(field.id)
+        {
+            return lastPlace
         }
+        guard let place = places[Name(log: log, id: unsafe Array(field.id))] else { return nil }
+        lastPlace = place
+        return place
+    }
+
+    private mutating func add(_ request: Request, of name: Name) {
+        let place = free.popLast() ?? entries.count
+        if place == entries.count { entries.append(nil) }
+        entries[place] = Entry(name: name, requests: [request], use: uses.endNumber)
+        places[name] = place
+        uses.append((place, request.answer.timestamp))
+    }
+
+    private mutating func note(_ request: Request, at place: Int, _ durable: BatchNumber) {
         // Taken out, so that it is changed in its place.
         guard var entry = entries[place].take() else { preconditionFailure("a producer's place is empty") }
         defer { entries[place] = entry }
@@ -199,7 +214,8 @@ extension Producers {
             let sequence: UInt64 = try reader.read()
             guard epoch <= ProducerField.numberMax, sequence <= ProducerField.numberMax else { throw .badField }
             let answer = try RequestAnswer(from: &reader)
-            note(Request(epoch: epoch, sequence: sequence, answer: answer), of: name, .zero)
+            let request = Request(epoch: epoch, sequence: sequence, answer: answer)
+            if let place = places[name] { note(request, at: place, .zero) } else { add(request, of: name) }
         }
     }
 
