@@ -76,9 +76,10 @@ struct IdentityModel {
         return sure >= limits.keysMax ? false : nil
     }
 
-    func hasRoomForProducer(by latest: Timestamp) -> Bool? {
+    /// Those of deleted logs are forgotten some time after the deletion.
+    func hasRoomForProducer(by latest: Timestamp, logs: Set<LogID>) -> Bool? {
         if producers.count < limits.producersMax { return true }
-        let sure = producers.values.count { !mayBeForgotten($0, by: latest) }
+        let sure = producers.count { logs.contains($0.key.log) && !mayBeForgotten($0.value, by: latest) }
         return sure >= limits.producersMax ? false : nil
     }
 }

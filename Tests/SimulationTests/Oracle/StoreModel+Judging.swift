@@ -72,7 +72,8 @@ extension StoreModel {
         var asNew = [Judgement.refused(gap, after: lastBatches[name], index: 0)]
         if sent.sequence == 0 {
             asNew = judgements(
-                identities.hasRoomForProducer(by: time.latest), judgeParts(request, autoCreate),
+                identities.hasRoomForProducer(by: time.latest, logs: Set(logs.compactMap { $0?.id })),
+                judgeParts(request, autoCreate),
                 .refused(.producersFull, after: .zero, index: 0))
         }
         return [asKnown].compactMap { $0 } + asNew
