@@ -243,7 +243,7 @@ final class StoreReplay: RecoveryVisitor {
         // A checkpoint may be newer than what was replayed behind it.
         producers.forget { slots[$0] == nil }
         producers.putUsesInOrder()
-        keys.putInOrder()
+        keys.putInOrder { slots[$0] != nil }
         for index in 0..<table.count {
             let slot = table.slot(at: Int32(index))
             let state = table[slot]

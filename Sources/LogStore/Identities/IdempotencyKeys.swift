@@ -73,12 +73,13 @@ struct IdempotencyKeys {
         }
     }
 
-    /// Puts the entries in the order of their times, each key once: to be called when all was restored and replayed, before any
-    /// number is used.
-    mutating func putInOrder() {
+    /// Puts the entries in the order of their times, each key once, and forgets those of logs that are not there: to be called
+    /// when all was restored and replayed, before any number is used.
+    mutating func putInOrder(where isThere: (LogID) -> Bool) {
         let isInOrder = range.dropFirst().allSatisfy { entries[$0 - 1].timestamp <= entries[$0].timestamp }
-        if isInOrder && numbers.count == count { return }
-        let kept = range.filter { numbers[entries[$0].name] == $0 }.map { entries[$0] }
+        func isKept(_ entry: Entry) -> Bool { entry.name.log == .none || isThere(entry.name.log) }
+        if isInOrder && numbers.count == count && range.allSatisfy({ isKept(entries[$0]) }) { return }
+        let kept = range.filter { numbers[entries[$0].name] == $0 && isKept(entries[$0]) }.map { entries[$0] }
         self = IdempotencyKeys(limits)
         for entry in kept.sorted(by: { $0.timestamp < $1.timestamp }) {
             numbers[entry.name] = entries.endNumber

@@ -70,9 +70,12 @@ struct IdentityModel {
     // MARK: Room
 
     /// Whether one more key is taken: surely, surely not, or nil for perhaps.
-    func hasRoomForKey(by latest: Timestamp, durable: BatchNumber) -> Bool? {
+    /// A start forgets those of deleted logs.
+    func hasRoomForKey(by latest: Timestamp, durable: BatchNumber, logs: Set<LogID>) -> Bool? {
         if keys.count < limits.keysMax { return true }
-        let sure = keys.values.count { !mayBeForgotten($0, by: latest, durable: durable) }
+        let sure = keys.values.count {
+            ($0.log == .none || logs.contains($0.log)) && !mayBeForgotten($0, by: latest, durable: durable)
+        }
         return sure >= limits.keysMax ? false : nil
     }
 

@@ -38,7 +38,7 @@ extension StoreModel {
     ) -> [Judgement] {
         let log = request.isGroup ? LogID.none : logs[request.parts[0].name]?.id
         let index = request.isGroup ? nil : 0
-        let room = identities.hasRoomForKey(by: time.latest, durable: time.durable)
+        let room = identities.hasRoomForKey(by: time.latest, durable: time.durable, logs: logIDs)
         let asNew = judgements(
             room, judgeParts(request, autoCreate),
             .refused(.keysFull(retryAfterSeconds: 0), after: .zero, index: index))
@@ -72,12 +72,13 @@ extension StoreModel {
         var asNew = [Judgement.refused(gap, after: lastBatches[name], index: 0)]
         if sent.sequence == 0 {
             asNew = judgements(
-                identities.hasRoomForProducer(by: time.latest, logs: Set(logs.compactMap { $0?.id })),
-                judgeParts(request, autoCreate),
+                identities.hasRoomForProducer(by: time.latest, logs: logIDs), judgeParts(request, autoCreate),
                 .refused(.producersFull, after: .zero, index: 0))
         }
         return [asKnown].compactMap { $0 } + asNew
     }
+
+    private var logIDs: Set<LogID> { Set(logs.compactMap { $0?.id }) }
 
     /// Nil if the request is a new one.
     private func judgeProducer(_ sent: [ProducerModel.Sent], _ epoch: UInt64, _ sequence: UInt64) -> Judgement? {
