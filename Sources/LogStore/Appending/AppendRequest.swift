@@ -148,7 +148,15 @@ public enum StoreChange: Equatable, Sendable {
     case poisoned(PoisonCause)
 }
 
-extension StoreAppend {
+/// What can become of something that is to be staged, whatever else can.
+protocol StagingOutcome {
+    static var busy: Self { get }
+    static func noSegment(_ error: FileError) -> Self
+    static func poisoned(_ cause: PoisonCause) -> Self
+}
+
+extension StagingOutcome {
+    /// Why the write-ahead log has no room.
     init(_ outcome: AppendOutcome) {
         switch outcome {
         case .busy: self = .busy
@@ -159,24 +167,6 @@ extension StoreAppend {
     }
 }
 
-extension StoreGroupAppend {
-    init(_ outcome: AppendOutcome) {
-        switch outcome {
-        case .busy: self = .busy
-        case .noSegment(let error): self = .noSegment(error)
-        case .poisoned(let cause): self = .poisoned(cause)
-        case .staged: preconditionFailure("a refusal is not staged")
-        }
-    }
-}
-
-extension StoreChange {
-    init(_ outcome: AppendOutcome) {
-        switch outcome {
-        case .busy: self = .busy
-        case .noSegment(let error): self = .noSegment(error)
-        case .poisoned(let cause): self = .poisoned(cause)
-        case .staged: preconditionFailure("a refusal is not staged")
-        }
-    }
-}
+extension StoreAppend: StagingOutcome {}
+extension StoreGroupAppend: StagingOutcome {}
+extension StoreChange: StagingOutcome {}
