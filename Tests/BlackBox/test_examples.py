@@ -18,7 +18,7 @@ VARIABLE = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"), "TIME"),
     (re.compile(r"Date: [^\r\n]+"), "Date: DATE"),
     (re.compile(r'"id":\d+'), '"id":ID'),
-    (re.compile(r'ETag: "(?:[0-9a-f]{16}\.)?\d+'), 'ETag: "ID'),
+    (re.compile(r'ETag: "(?:[0-9a-f]{1,16}\.)?\d+'), 'ETag: "ID'),
     (re.compile(r"/records\?log_id=\d+|log_id=\d+"), "log_id=ID"),
 ]
 
