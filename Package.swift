@@ -31,15 +31,15 @@ let package = Package(
         .target(name: "URing", dependencies: ["CLibURing"], swiftSettings: shipped),
         .target(name: "LogFormat", dependencies: ["CISAL"], swiftSettings: shipped),
         .target(
-            name: "WriteAheadLog",
+            name: "CommitLog",
             dependencies: ["CLinux", "URing", "LogFormat", .product(name: "Histogram", package: "hdrhistogram-swift")],
             swiftSettings: shipped),
-        .target(name: "LogStore", dependencies: ["WriteAheadLog", "LogFormat", "CXXHash"], swiftSettings: shipped),
+        .target(name: "LogStore", dependencies: ["CommitLog", "LogFormat", "CXXHash"], swiftSettings: shipped),
         .target(name: "HTTPFrontEnd", dependencies: ["CLinux", "CMicroHTTPD"], swiftSettings: shipped),
         .target(
             name: "AppendLogService",
             dependencies: [
-                "CLinux", "CSimdJSON", "LogFormat", "WriteAheadLog", "LogStore", "HTTPFrontEnd",
+                "CLinux", "CSimdJSON", "LogFormat", "CommitLog", "LogStore", "HTTPFrontEnd",
                 .product(name: "Logging", package: "swift-log"),
             ],
             // A link to the one at the top, which is the contract.
@@ -48,7 +48,7 @@ let package = Package(
         .executableTarget(
             name: "appendlog",
             dependencies: [
-                "AppendLogService", "HTTPFrontEnd", "LogStore", "WriteAheadLog",
+                "AppendLogService", "HTTPFrontEnd", "LogStore", "CommitLog",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -56,7 +56,7 @@ let package = Package(
 
         .testTarget(name: "URingTests", dependencies: ["URing"], swiftSettings: tested),
         .testTarget(name: "LogFormatTests", dependencies: ["LogFormat"], swiftSettings: tested),
-        .testTarget(name: "WriteAheadLogTests", dependencies: ["WriteAheadLog"], swiftSettings: tested),
+        .testTarget(name: "CommitLogTests", dependencies: ["CommitLog"], swiftSettings: tested),
         .testTarget(name: "LogStoreTests", dependencies: ["LogStore"], swiftSettings: tested),
         .testTarget(name: "SimulationTests", dependencies: ["LogStore"], swiftSettings: tested),
         .testTarget(name: "HTTPFrontEndTests", dependencies: ["HTTPFrontEnd"], swiftSettings: tested),
@@ -68,7 +68,7 @@ let package = Package(
 
 // The parsers under hostile bytes. The same sources are a test, which replays the saved inputs, and with
 // APPENDLOG_FUZZ in the environment (scripts/run-fuzz) a program driven by libFuzzer, which only such a build has.
-let fuzzed: [Target.Dependency] = ["LogFormat", "WriteAheadLog", "LogStore", "HTTPFrontEnd", "AppendLogService"]
+let fuzzed: [Target.Dependency] = ["LogFormat", "CommitLog", "LogStore", "HTTPFrontEnd", "AppendLogService"]
 if Context.environment["APPENDLOG_FUZZ"] == nil {
     package.targets.append(
         .testTarget(

@@ -1,7 +1,7 @@
+import CommitLog
 import HTTPFrontEnd
 import LogFormat
 import LogStore
-import WriteAheadLog
 
 /// An answer that is known and waits for a batch, because it says what that batch makes true. It lies in the exchange's
 /// attachment; plain appends wait without one.

@@ -1,8 +1,8 @@
+import CommitLog
 import HTTPFrontEnd
 import LogFormat
 import LogStore
 import Logging
-import WriteAheadLog
 
 /// A staged append that waits for its commit. It lives in the exchange's tags, so that waiting costs no memory.
 struct StagedAppend: Equatable {

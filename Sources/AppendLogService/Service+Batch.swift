@@ -1,7 +1,7 @@
+import CommitLog
 import HTTPFrontEnd
 import LogFormat
 import LogStore
-import WriteAheadLog
 
 // Appends to several logs, all or nothing: one group of frames in one batch of the write-ahead log.
 extension Service {

@@ -1,7 +1,7 @@
+import CommitLog
 import HTTPFrontEnd
 import LogFormat
 import LogStore
-import WriteAheadLog
 
 // The life of logs. Each change is a frame like an append, and is answered when it is durable.
 extension Service {

@@ -1,7 +1,7 @@
+import CommitLog
 import HTTPFrontEnd
 import LogStore
 import Logging
-import WriteAheadLog
 
 /// What the bodies of appends may hold.
 public struct AppendLimits: Sendable {

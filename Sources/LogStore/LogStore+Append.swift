@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 extension LogStore {
     /// Stages the records behind the last of the log, making the log if it is not there and that is allowed.

@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 extension LogStore {
     /// Closes the index of the segment that is now sealed and has it put on the disk; begins the next one.

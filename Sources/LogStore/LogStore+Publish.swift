@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 extension LogStore {
     /// Makes what a durable batch says visible.

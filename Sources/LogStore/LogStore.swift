@@ -1,16 +1,16 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 /// How a store is opened.
 public struct LogStoreConfiguration: Sendable {
-    public var wal: WriteAheadLogConfiguration
+    public var wal: CommitLogConfiguration
     /// Bytes of frames that may be staged and in flight together.
     public var pendingBytesMax = LogStoreLimits.pendingBytesDefault
     /// Whether an append to a log that is not there makes it.
     public var autoCreate = true
     public var identities = IdentityLimits()
 
-    public init(wal: WriteAheadLogConfiguration) {
+    public init(wal: CommitLogConfiguration) {
         self.wal = wal
     }
 }
@@ -21,7 +21,7 @@ public struct LogStoreConfiguration: Sendable {
 /// that reads, listings and summaries see. Everything is called from the loop's thread.
 public final class LogStore {
     public let configuration: LogStoreConfiguration
-    public let wal: WriteAheadLog
+    public let wal: CommitLog
     var table: LogTable
     var nextID: LogID
     /// All ids below it are durable, or of logs that were.
@@ -56,17 +56,17 @@ public final class LogStore {
     public static func open(
         _ configuration: LogStoreConfiguration, fileSystem: any FileSystem = PosixFileSystem(),
         clock: any LogClock = SystemClock()
-    ) throws(WriteAheadLogError) -> LogStore {
-        try open(configuration, fileSystem: fileSystem, clock: clock) { visitor throws(WriteAheadLogError) in
-            try WriteAheadLog.open(configuration.wal, fileSystem: fileSystem, clock: clock, visitor: visitor)
+    ) throws(CommitLogError) -> LogStore {
+        try open(configuration, fileSystem: fileSystem, clock: clock) { visitor throws(CommitLogError) in
+            try CommitLog.open(configuration.wal, fileSystem: fileSystem, clock: clock, visitor: visitor)
         }
     }
 
     /// As the public one, with a write-ahead log that is opened otherwise.
     static func open(
         _ configuration: LogStoreConfiguration, fileSystem: any FileSystem, clock: any LogClock,
-        openLog: (any RecoveryVisitor) throws(WriteAheadLogError) -> WriteAheadLog
-    ) throws(WriteAheadLogError) -> LogStore {
+        openLog: (any RecoveryVisitor) throws(CommitLogError) -> CommitLog
+    ) throws(CommitLogError) -> LogStore {
         let replay = StoreReplay(
             directory: configuration.wal.directory, fileSystem: fileSystem,
             identities: configuration.identities)
@@ -74,7 +74,7 @@ public final class LogStore {
     }
 
     private init(
-        _ configuration: LogStoreConfiguration, _ wal: WriteAheadLog, _ replay: StoreReplay, _ clock: any LogClock
+        _ configuration: LogStoreConfiguration, _ wal: CommitLog, _ replay: StoreReplay, _ clock: any LogClock
     ) {
         self.configuration = configuration
         self.wal = wal

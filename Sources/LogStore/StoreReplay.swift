@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 /// Builds the store's state anew at a start: from the newest checkpoint, the index files of the sealed segments, and
 /// the batches behind the checkpoint's anchor.
@@ -33,7 +33,7 @@ final class StoreReplay: RecoveryVisitor {
         keys = IdempotencyKeys(identities)
     }
 
-    func restore(_ payload: UnsafeRawBufferPointer) throws(WriteAheadLogError) {
+    func restore(_ payload: UnsafeRawBufferPointer) throws(CommitLogError) {
         do throws(FormatError) { unsafe try decode(payload) } catch {
             if error.needsNewerVersion { throw .unsupported(file: "checkpoint", what: error.description) }
             // Its checksum was right: only a defect writes such a thing.
@@ -75,7 +75,7 @@ final class StoreReplay: RecoveryVisitor {
         return slot
     }
 
-    func index(_ segment: Segment) throws(WriteAheadLogError) {
+    func index(_ segment: Segment) throws(CommitLogError) {
         let path = DataDirectory(path: directory).indexPath(segment.position)
         if let rows = readIndex(path, segment) {
             for row in rows {
@@ -96,14 +96,14 @@ final class StoreReplay: RecoveryVisitor {
         return try? IndexFile.rows(contents: bytes, storeID: segment.header.storeID, segment: segment.position)
     }
 
-    func begin(_ segment: Position) throws(WriteAheadLogError) {
+    func begin(_ segment: Position) throws(CommitLogError) {
         if let sealed = activeIndex {
             lostIndexes.append((sealed, sealed.writeOut(storeID: storeID, into: &table)))
         }
         activeIndex = ActiveIndex(segment: segment)
     }
 
-    func replay(_ batch: inout BatchView, at position: Position) throws(WriteAheadLogError) {
+    func replay(_ batch: inout BatchView, at position: Position) throws(CommitLogError) {
         storeID = batch.header.storeID
         var frames = batch
         while let frame = try next(&frames, position) { try apply(frame.header, frame, position) }
@@ -117,8 +117,7 @@ final class StoreReplay: RecoveryVisitor {
     }
 
     /// Adds the frames of a batch to an index.
-    private func add(_ batch: BatchView, at position: Position, to index: inout ActiveIndex) throws(WriteAheadLogError)
-    {
+    private func add(_ batch: BatchView, at position: Position, to index: inout ActiveIndex) throws(CommitLogError) {
         var frames = batch
         let end = position + Int(batch.header.byteCount)
         var place = frames.nextFrameOffset
@@ -140,13 +139,13 @@ final class StoreReplay: RecoveryVisitor {
         table.addMoved(IndexExtent(segment: index.segment, records.entry, end: records.end), to: slot)
     }
 
-    private func next(_ batch: inout BatchView, _ position: Position) throws(WriteAheadLogError) -> FrameView? {
+    private func next(_ batch: inout BatchView, _ position: Position) throws(CommitLogError) -> FrameView? {
         do throws(FormatError) { return try batch.nextFrame() } catch {
             throw .damaged(Damage(file: "wal", position: position, cause: error.description))
         }
     }
 
-    private func apply(_ header: FrameHeader, _ frame: FrameView, _ position: Position) throws(WriteAheadLogError) {
+    private func apply(_ header: FrameHeader, _ frame: FrameView, _ position: Position) throws(CommitLogError) {
         lastTimestamp = max(lastTimestamp, header.timestamp)
         switch header.kind {
         case .seal, .epoch: return
@@ -185,13 +184,13 @@ final class StoreReplay: RecoveryVisitor {
     /// The log was deleted, before the checkpoint or since.
     private func isGone(_ log: LogID) -> Bool { log < knownBelow || gone.contains(log) }
 
-    private func damage(_ position: Position, _ cause: String) -> WriteAheadLogError {
+    private func damage(_ position: Position, _ cause: String) -> CommitLogError {
         .damaged(Damage(file: "wal", position: position, cause: cause))
     }
 
     private func applyCreate(
         _ header: FrameHeader, _ frame: FrameView, _ position: Position
-    ) throws(WriteAheadLogError) {
+    ) throws(CommitLogError) {
         guard slots[header.logID] == nil, !isGone(header.logID) else { return }
         guard let name = unsafe frame.fields.value(of: .logName), unsafe LogName.isValid(name),
             header.logID.rawValue < .max
@@ -206,17 +205,17 @@ final class StoreReplay: RecoveryVisitor {
 
     private func applyConfiguration(
         _ frame: FrameView, _ slot: LogSlot, _ position: Position
-    ) throws(WriteAheadLogError) {
+    ) throws(CommitLogError) {
         setSettings(try settings(of: frame, position), of: slot)
     }
 
-    private func settings(of frame: FrameView, _ position: Position) throws(WriteAheadLogError) -> LogSettings {
+    private func settings(of frame: FrameView, _ position: Position) throws(CommitLogError) -> LogSettings {
         do throws(FormatError) { return try LogSettings(frame.fields) } catch {
             throw damage(position, "settings of a log make no sense")
         }
     }
 
-    private func applyLost(_ header: FrameHeader, _ frame: FrameView, _ position: Position) throws(WriteAheadLogError) {
+    private func applyLost(_ header: FrameHeader, _ frame: FrameView, _ position: Position) throws(CommitLogError) {
         guard let lost = frame.lostRecords, header.logID.rawValue < .max else {
             throw .damaged(Damage(file: "wal", position: position, cause: "a frame about lost records makes no sense"))
         }
@@ -239,7 +238,7 @@ final class StoreReplay: RecoveryVisitor {
     }
 
     /// Refuses where the segments do not hold all records of a log: one was removed that was not retired.
-    func finish() throws(WriteAheadLogError) {
+    func finish() throws(CommitLogError) {
         // A checkpoint may be newer than what was replayed behind it.
         producers.forget { slots[$0] == nil }
         producers.putUsesInOrder()
@@ -264,7 +263,7 @@ final class StoreReplay: RecoveryVisitor {
 
     private func applyAppend(
         _ header: FrameHeader, _ slot: LogSlot, _ position: Position
-    ) throws(WriteAheadLogError) {
+    ) throws(CommitLogError) {
         let next = table[slot].durableNext
         // The checkpoint may know it already.
         if header.firstOffset < next { return }
@@ -290,7 +289,7 @@ extension StoreReplay {
 
     private func applyIdentity(
         _ header: FrameHeader, _ frame: FrameView, _ position: Position
-    ) throws(WriteAheadLogError) {
+    ) throws(CommitLogError) {
         do throws(FormatError) {
             if let value = unsafe frame.fields.value(of: .producer) {
                 producers.note(

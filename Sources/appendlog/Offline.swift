@@ -1,6 +1,6 @@
 import AppendLogService
 import ArgumentParser
-import WriteAheadLog
+import CommitLog
 
 struct Verify: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -15,7 +15,7 @@ struct Verify: ParsableCommand {
     var directory: String
 
     func run() throws {
-        try Offline.reporting { () throws(WriteAheadLogError) in
+        try Offline.reporting { () throws(CommitLogError) in
             let found = try Verification(OfflineLog(path: directory)) { StandardOutput.complain($0) }
             StandardOutput.write(found.summary)
             return found.isWhole ? .whole : .damaged
@@ -41,7 +41,7 @@ struct Dump: ParsableCommand {
     var frames = false
 
     func run() throws {
-        try Offline.reporting { () throws(WriteAheadLogError) in
+        try Offline.reporting { () throws(CommitLogError) in
             let dump = try LogDump(
                 OfflineLog(path: directory), frames ? .frames : .records, of: log.map { Array($0.utf8) },
                 { StandardOutput.write($0) }, report: { StandardOutput.complain($0) })
@@ -71,7 +71,7 @@ struct RepairCommand: ParsableCommand {
     var output: String?
 
     func run() throws {
-        try Offline.reporting { () throws(WriteAheadLogError) in
+        try Offline.reporting { () throws(CommitLogError) in
             let result = try Repair(directory, output: output) { StandardOutput.complain($0) }.run()
             StandardOutput.write(
                 "\(result.directory): \(result.recordCount) records of \(result.logCount) logs, read back and synced; "
@@ -89,9 +89,9 @@ private enum Offline {
         case failed = 2
     }
 
-    static func reporting(_ body: () throws(WriteAheadLogError) -> Outcome) throws {
+    static func reporting(_ body: () throws(CommitLogError) -> Outcome) throws {
         let outcome: Outcome
-        do throws(WriteAheadLogError) { outcome = try body() } catch {
+        do throws(CommitLogError) { outcome = try body() } catch {
             StandardOutput.complain(error.description)
             outcome = .failed
         }

@@ -1,9 +1,9 @@
 import AppendLogService
 import ArgumentParser
+import CommitLog
 import HTTPFrontEnd
 import LogStore
 import Logging
-import WriteAheadLog
 
 struct Serve: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -46,7 +46,7 @@ struct Serve: ParsableCommand {
         let recordsMax = try requests.recordCountMax()
         let batchBytesNeeded = ServerConfiguration.batchBytesNeeded(
             bodyBytesMax: http.requestBodyBytesMax, recordsPerRequestMax: recordsMax)
-        var store = LogStoreConfiguration(wal: WriteAheadLogConfiguration(directory: try place.directory()))
+        var store = LogStoreConfiguration(wal: CommitLogConfiguration(directory: try place.directory()))
         store.wal.allowsUnsafeFileSystem = try place.allowsUnsafeFileSystem()
         try requests.apply(to: &store, requestBytesMax: batchBytesNeeded)
         try identities.apply(to: &store.identities)
@@ -258,7 +258,7 @@ struct DiskOptions: ParsableArguments {
     @Option(help: ArgumentHelp("How batches are written: auto, direct or buffered. (default: auto)", valueName: "mode"))
     var mode: ModeChoice?
 
-    func apply(to wal: inout WriteAheadLogConfiguration, batchBytesNeeded: Int) throws {
+    func apply(to wal: inout CommitLogConfiguration, batchBytesNeeded: Int) throws {
         let given = try EnvironmentVariable.value(of: "batch-bytes-max", flag: batchBytesMax, expecting: byteSize)
         if let given, given.bytes < batchBytesNeeded {
             throw ValidationError(

@@ -1,7 +1,7 @@
 import AppendLogService
 import ArgumentParser
+import CommitLog
 import Logging
-import WriteAheadLog
 
 /// Bytes: a decimal number, or one with KiB or MiB behind it.
 struct ByteSize: ExpressibleByArgument {

@@ -1,7 +1,7 @@
+import CommitLog
 import Glibc
 import LogFormat
 import Testing
-import WriteAheadLog
 
 @testable import LogStore
 

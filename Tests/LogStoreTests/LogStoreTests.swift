@@ -1,7 +1,7 @@
+import CommitLog
 import Glibc
 import LogFormat
 import Testing
-import WriteAheadLog
 
 @testable import LogStore
 
@@ -223,7 +223,7 @@ private final class BackwardClock: LogClock {
 @Test(arguments: [EngineChoice.ioURing, .syscalls], [ModeChoice.direct, .buffered])
 func everyEngineAndModeKeepsTheSameHistory(engine: EngineChoice, mode: ModeChoice) throws {
     let disk: StoreOnDisk
-    do { disk = try StoreOnDisk(engine: engine, mode: mode) } catch let error as WriteAheadLogError {
+    do { disk = try StoreOnDisk(engine: engine, mode: mode) } catch let error as CommitLogError {
         print("skipped \(engine.rawValue) \(mode.rawValue): \(error)")
         return
     }

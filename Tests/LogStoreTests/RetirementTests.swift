@@ -1,7 +1,7 @@
+import CommitLog
 import Glibc
 import LogFormat
 import Testing
-import WriteAheadLog
 
 @testable import LogStore
 
@@ -95,7 +95,7 @@ import WriteAheadLog
         try disk.trim("hot", before: RecordOffset(rawValue: UInt64(records.count - 2)))
         disk.settle { disk.segmentFileCount <= 4 }
         unlink("\(disk.directory)/wal/\(DataDirectory.segmentName(.zero))")
-        #expect(throws: WriteAheadLogError.self) { try disk.reopen() }
+        #expect(throws: CommitLogError.self) { try disk.reopen() }
     }
 
     @Test func aReadThatIsUnderWayInASegmentThatGoesIsToldOfTheTrim() throws {

@@ -1,7 +1,7 @@
+import CommitLog
 import Glibc
 import LogFormat
 import Testing
-import WriteAheadLog
 
 @testable import LogStore
 
@@ -34,7 +34,7 @@ final class StoreOnDisk {
     static func configuration(
         _ directory: String, _ segmentMiB: Int, _ engine: EngineChoice = .auto, _ mode: ModeChoice = .auto
     ) -> LogStoreConfiguration {
-        var wal = WriteAheadLogConfiguration(directory: directory)
+        var wal = CommitLogConfiguration(directory: directory)
         wal.segmentBytes = segmentMiB << 20
         wal.batchBytesMax = 256 << 10
         wal.engine = engine
@@ -72,7 +72,7 @@ final class StoreOnDisk {
     /// A child that another test has just forked holds a copy of the lock until it runs its program: tried again then.
     private static func open(_ configuration: LogStoreConfiguration, _ clock: any LogClock) throws -> LogStore {
         for _ in 0..<5000 {
-            do { return try LogStore.open(configuration, clock: clock) } catch WriteAheadLogError.inUse { usleep(1000) }
+            do { return try LogStore.open(configuration, clock: clock) } catch CommitLogError.inUse { usleep(1000) }
         }
         return try LogStore.open(configuration, clock: clock)
     }

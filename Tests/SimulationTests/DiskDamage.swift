@@ -1,6 +1,6 @@
 import LogFormat
 
-@testable import WriteAheadLog
+@testable import CommitLog
 
 /// What a disk does to durable data by itself, once in a run: no code is to blame, and all of it must be found out.
 struct DiskDamage {

@@ -1,7 +1,7 @@
 import Glibc
 import LogFormat
 
-@testable import WriteAheadLog
+@testable import CommitLog
 
 /// The asynchronous side of the simulated disk: what was started ends late, in any allowed order, one thing a draw; the
 /// maintenance work is one of the things. Here time goes on.

@@ -1,5 +1,5 @@
+import CommitLog
 import Glibc
-import WriteAheadLog
 
 /// A file system in memory, whose machine can die before any call, and whose calls can fail.
 ///

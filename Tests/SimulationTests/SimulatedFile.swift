@@ -1,6 +1,6 @@
+import CommitLog
 import Glibc
 import LogFormat
-import WriteAheadLog
 
 /// One file: what the page cache shows of it, and what the disk has.
 ///

@@ -1,6 +1,6 @@
 import LogFormat
 
-@testable import WriteAheadLog
+@testable import CommitLog
 
 /// What may be another one at each start: the directory was moved, or the server is configured otherwise.
 struct Machine: Equatable {
@@ -26,12 +26,12 @@ final class SimulatedHost: Host {
 
     func lock(_ directory: DataDirectory) -> DirectoryLock? { nil }
 
-    func probe(_ configuration: WriteAheadLogConfiguration, _ directory: DataDirectory) -> DiskProbe {
+    func probe(_ configuration: CommitLogConfiguration, _ directory: DataDirectory) -> DiskProbe {
         DiskProbe(mode: machine.mode, reason: "simulated", blockBytes: machine.blockBytes)
     }
 
     func engine(
-        _ configuration: WriteAheadLogConfiguration, _ probe: DiskProbe, staging: [UnsafeMutableRawBufferPointer]
+        _ configuration: CommitLogConfiguration, _ probe: DiskProbe, staging: [UnsafeMutableRawBufferPointer]
     ) -> (any LogDevice, EngineReport) {
         let queue = SimulatedQueue(disk)
         self.queue = queue

@@ -1,4 +1,4 @@
-@testable import WriteAheadLog
+@testable import CommitLog
 
 /// The maintenance jobs, one after another, performed a few calls at a time when the device draws them: the loop's steps
 /// fall between them. Only one thread uses it at a time.

@@ -1,7 +1,7 @@
 import LogFormat
 
+@testable import CommitLog
 @testable import LogStore
-@testable import WriteAheadLog
 
 // The life of logs beside their records.
 extension Simulation {

@@ -1,7 +1,7 @@
 import LogFormat
 
+@testable import CommitLog
 @testable import LogStore
-@testable import WriteAheadLog
 
 // What the store shows, beside what the oracle knows.
 extension Simulation {

@@ -1,7 +1,7 @@
 import LogFormat
 
+@testable import CommitLog
 @testable import LogStore
-@testable import WriteAheadLog
 
 /// The disk breaks its promises. A start then refuses and names the file, and with that file from a copy all is there;
 /// or it shows all that was acknowledged; or it cuts the last batch, where nothing proves that it was there. A read gives
@@ -77,7 +77,7 @@ extension Simulation {
         do {
             store = try open()
             return nil
-        } catch let error as WriteAheadLogError {
+        } catch let error as CommitLogError {
             guard case .damaged = error else { throw Failure(description: "a start fails otherwise: \(error)") }
             guard disk.fingerprints() == before else {
                 throw Failure(description: "a start that refuses has changed something: \(error)")

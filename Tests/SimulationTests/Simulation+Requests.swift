@@ -1,7 +1,7 @@
 import LogFormat
 
+@testable import CommitLog
 @testable import LogStore
-@testable import WriteAheadLog
 
 // Appends: each is judged by the oracle first, and the store must say the same.
 extension Simulation {

@@ -1,7 +1,7 @@
 import LogFormat
 
+@testable import CommitLog
 @testable import LogStore
-@testable import WriteAheadLog
 
 // What the store removes by itself, and what it forgets with time.
 extension Simulation {

@@ -1,7 +1,7 @@
 import LogFormat
 
+@testable import CommitLog
 @testable import LogStore
-@testable import WriteAheadLog
 
 extension Simulation {
     /// Starts in a row that may fail before the machine is left in peace.
@@ -66,7 +66,7 @@ extension Simulation {
         let machine = workload.machine(&seed)
         if let last = lastMachine, last != machine { tally[.machineChanges] += 1 }
         lastMachine = machine
-        var configuration = LogStoreConfiguration(wal: WriteAheadLogConfiguration(directory: "/data"))
+        var configuration = LogStoreConfiguration(wal: CommitLogConfiguration(directory: "/data"))
         configuration.wal.segmentBytes = machine.segmentBytes
         configuration.wal.batchBytesMax = max(64 << 10, 4 * machine.blockBytes)
         configuration.wal.lingerMicroseconds = workload.lingerMicroseconds
@@ -74,8 +74,8 @@ extension Simulation {
         configuration.identities = workload.identities
         let wal = configuration.wal
         let host = SimulatedHost(disk, clock, machine)
-        return try LogStore.open(configuration, fileSystem: disk, clock: clock) { visitor throws(WriteAheadLogError) in
-            try WriteAheadLog.open(wal, fileSystem: disk, clock: clock, visitor: visitor, host: host)
+        return try LogStore.open(configuration, fileSystem: disk, clock: clock) { visitor throws(CommitLogError) in
+            try CommitLog.open(wal, fileSystem: disk, clock: clock, visitor: visitor, host: host)
         }
     }
 
@@ -84,7 +84,7 @@ extension Simulation {
         try checkPromises()
         let isExcused = disk.isDead || disk.faultRate > 0 || disk.isFull
         switch error {
-        case WriteAheadLogError.file, WriteAheadLogError.poisoned:
+        case CommitLogError.file, CommitLogError.poisoned:
             guard isExcused else { throw Failure(description: "a start failed without a fault: \(error)") }
         default: throw Failure(description: "a start was refused: \(error)")
         }

@@ -1,8 +1,8 @@
 import Glibc
 import LogFormat
 
+@testable import CommitLog
 @testable import LogStore
-@testable import WriteAheadLog
 
 /// One run of the real store on a simulated machine, all of it drawn from one seed: generations of starts, appends and
 /// ends, of which many are crashes, and after each start the comparison with what was acknowledged; in the end, in some

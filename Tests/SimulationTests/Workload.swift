@@ -1,4 +1,4 @@
-import WriteAheadLog
+import CommitLog
 
 @testable import LogStore
 

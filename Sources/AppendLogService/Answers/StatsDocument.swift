@@ -1,6 +1,6 @@
+import CommitLog
 import LogFormat
 import LogStore
-import WriteAheadLog
 
 /// What `GET /v1/stats` tells, gathered at one moment.
 struct StatsDocument {

@@ -1,7 +1,7 @@
+import CommitLog
 import HTTPFrontEnd
 import LogFormat
 import LogStore
-import WriteAheadLog
 
 /// A log that somebody follows: its subscribers, and the newest events in memory, encoded once for all of them.
 ///

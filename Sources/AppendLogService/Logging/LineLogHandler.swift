@@ -1,7 +1,7 @@
+import CommitLog
 import Glibc
 import LogFormat
 import Logging
-import WriteAheadLog
 
 /// How log lines look.
 public enum LogLineFormat: String, Sendable, CaseIterable {

@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 /// What `appendlog dump` prints: what is whole, over damage, which goes to `report` as a line each.
 public final class LogDump {
@@ -29,7 +29,7 @@ public final class LogDump {
     public init(
         _ log: OfflineLog, _ content: Content, of name: [UInt8]?, _ output: @escaping ([UInt8]) -> Void,
         report: @escaping (String) -> Void = { _ in }
-    ) throws(WriteAheadLogError) {
+    ) throws(CommitLogError) {
         self.content = content
         self.name = name
         self.output = output

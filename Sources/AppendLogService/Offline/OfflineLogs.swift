@@ -1,6 +1,6 @@
+import CommitLog
 import LogFormat
 import LogStore
-import WriteAheadLog
 
 /// The logs that the frames of a data directory speak of, followed frame by frame, over what is missing between them.
 public struct OfflineLogs {

@@ -1,22 +1,22 @@
+import CommitLog
 import LogFormat
 import LogStore
-import WriteAheadLog
 
 /// Takes what a scan of a data directory finds. Views are valid during the call only.
 protocol OfflineScanVisitor: AnyObject {
     /// A whole frame that fits those before it; `log` is the name of its log, nil if it is about none.
-    func keep(_ frame: FrameView, _ place: FramePlace, log: [UInt8]?) throws(WriteAheadLogError)
+    func keep(_ frame: FrameView, _ place: FramePlace, log: [UInt8]?) throws(CommitLogError)
     /// What is missing before the frame that comes next, or at the end.
-    func insert(_ insertion: OfflineLogs.Insertion, at timestamp: Timestamp) throws(WriteAheadLogError)
+    func insert(_ insertion: OfflineLogs.Insertion, at timestamp: Timestamp) throws(CommitLogError)
     /// The frames of a batch have been given.
-    func endBatch() throws(WriteAheadLogError)
+    func endBatch() throws(CommitLogError)
     func damage(_ damage: Damage)
     func loss(_ loss: Loss)
 }
 
 extension OfflineScanVisitor {
-    func insert(_ insertion: OfflineLogs.Insertion, at timestamp: Timestamp) throws(WriteAheadLogError) {}
-    func endBatch() throws(WriteAheadLogError) {}
+    func insert(_ insertion: OfflineLogs.Insertion, at timestamp: Timestamp) throws(CommitLogError) {}
+    func endBatch() throws(CommitLogError) {}
     func damage(_ damage: Damage) {}
     func loss(_ loss: Loss) {}
 }
@@ -46,15 +46,15 @@ struct OfflineScan {
     }
 
     /// `salvagesTail`: see `OfflineLog.walk`.
-    mutating func run(salvagesTail: Bool = false) throws(WriteAheadLogError) {
-        do throws(WriteAheadLogError) { _ = try log.judgeAsStart() } catch {
+    mutating func run(salvagesTail: Bool = false) throws(CommitLogError) {
+        do throws(CommitLogError) { _ = try log.judgeAsStart() } catch {
             guard case .damaged(let damage) = error else { throw error }
             saidByStart = damage
         }
         takeCheckpoints()
         // The closure may not escape, and the state is this value's.
         var state = self
-        state.tail = try log.walk(salvagesTail: salvagesTail) { event throws(WriteAheadLogError) in
+        state.tail = try log.walk(salvagesTail: salvagesTail) { event throws(CommitLogError) in
             try state.take(event)
         }
         self = state
@@ -75,7 +75,7 @@ struct OfflineScan {
         }
     }
 
-    private mutating func take(_ event: SalvageEvent) throws(WriteAheadLogError) {
+    private mutating func take(_ event: SalvageEvent) throws(CommitLogError) {
         switch event {
         case .segmentBegins(let header, _): audit = IndexAudit(header)
         case .frame(let frame, let place): try take(frame, place)
@@ -87,7 +87,7 @@ struct OfflineScan {
         }
     }
 
-    private mutating func take(_ frame: FrameView, _ place: FramePlace) throws(WriteAheadLogError) {
+    private mutating func take(_ frame: FrameView, _ place: FramePlace) throws(CommitLogError) {
         let taking = logs.take(frame, at: place.position)
         for insertion in taking.insertions { try insert(insertion, at: frame.header.timestamp) }
         if let cause = taking.refusal ?? taking.complaint {
@@ -107,7 +107,7 @@ struct OfflineScan {
 
     private mutating func insert(
         _ insertion: OfflineLogs.Insertion, at timestamp: Timestamp
-    ) throws(WriteAheadLogError) {
+    ) throws(CommitLogError) {
         try visitor.insert(insertion, at: timestamp)
         switch insertion {
         case .lost(let id, let records):

@@ -1,7 +1,7 @@
+import CommitLog
 import Glibc
 import LogFormat
 import LogStore
-import WriteAheadLog
 
 /// `appendlog repair`: writes what is whole of a data directory into a new one beside it.
 public struct Repair {
@@ -24,7 +24,7 @@ public struct Repair {
     public init(
         _ path: String, output: String? = nil, fileSystem: any FileSystem = PosixFileSystem(),
         report: @escaping (String) -> Void
-    ) throws(WriteAheadLogError) {
+    ) throws(CommitLogError) {
         log = try OfflineLog(path: path, fileSystem: fileSystem)
         self.output = DataDirectory(path: output ?? log.directory.path + ".repaired").path
         self.fileSystem = fileSystem
@@ -33,7 +33,7 @@ public struct Repair {
 
     /// Writes the copy, reads it back, and gives it its name: until then it is called `NAME.unfinished`, and is removed
     /// if anything fails. What is there under that name already is never touched: it may be somebody's only store.
-    public func run() throws(WriteAheadLogError) -> Result {
+    public func run() throws(CommitLogError) -> Result {
         guard try !exists(output) else {
             throw .configuration("\(output) is there already: a repair writes to a new directory only")
         }
@@ -46,7 +46,7 @@ public struct Repair {
             throw .configuration(
                 "\(unfinished.path) is there already, perhaps from a repair that was interrupted: remove it first")
         }
-        do throws(WriteAheadLogError) {
+        do throws(CommitLogError) {
             let result = try write(to: unfinished, blockBytes: blockBytes)
             try check(unfinished, result)
             try naming { () throws(FileError) in
@@ -56,14 +56,14 @@ public struct Repair {
             return result
         } catch {
             // The error that is under way says more than one of the removal.
-            do throws(WriteAheadLogError) { try remove(unfinished) } catch {}
+            do throws(CommitLogError) { try remove(unfinished) } catch {}
             throw error
         }
     }
 
-    private func write(to directory: DataDirectory, blockBytes: Int) throws(WriteAheadLogError) -> Result {
+    private func write(to directory: DataDirectory, blockBytes: Int) throws(CommitLogError) -> Result {
         let sizes = log.readableSegments.map { Int($0.segmentBytes) }
-        let segmentBytes = sizes.max() ?? WriteAheadLogLimits.segmentBytesDefault
+        let segmentBytes = sizes.max() ?? CommitLogLimits.segmentBytesDefault
         let created = log.segments.map(\.created).max() ?? .zero
         let writer = try naming { () throws(FileError) in
             try CopyWriter(
@@ -82,7 +82,7 @@ public struct Repair {
     }
 
     /// The copy is believed only when it was read back.
-    private func check(_ directory: DataDirectory, _ result: Result) throws(WriteAheadLogError) {
+    private func check(_ directory: DataDirectory, _ result: Result) throws(CommitLogError) {
         let found = try Verification(OfflineLog(path: directory.path, fileSystem: fileSystem))
         guard found.lossCount == 0, found.damageCount == found.complaintCount, found.recordCount == result.recordCount,
             found.logCount == result.logCount
@@ -92,7 +92,7 @@ public struct Repair {
     }
 
     /// Removes what this repair has made, and nothing else.
-    private func remove(_ directory: DataDirectory) throws(WriteAheadLogError) {
+    private func remove(_ directory: DataDirectory) throws(CommitLogError) {
         guard try exists(directory.path) else { return }
         for path in [directory.segmentsPath, directory.checkpointsPath] where try exists(path) {
             try naming { () throws(FileError) in
@@ -108,7 +108,7 @@ public struct Repair {
         }
     }
 
-    private func exists(_ path: String) throws(WriteAheadLogError) -> Bool {
+    private func exists(_ path: String) throws(CommitLogError) -> Bool {
         do throws(FileError) {
             _ = try fileSystem.list(path)
             return true
@@ -125,7 +125,7 @@ public struct Repair {
 }
 
 /// Says of a failed call on the copy that it was the copy.
-private func naming<Value>(_ body: () throws(FileError) -> Value) throws(WriteAheadLogError) -> Value {
+private func naming<Value>(_ body: () throws(FileError) -> Value) throws(CommitLogError) -> Value {
     do throws(FileError) { return try body() } catch {
         let what = error.code == ENOSPC ? "there is no room for the copy" : "the copy could not be written"
         throw .configuration("\(what): \(error). The original was not touched; --output DIR writes it elsewhere")
@@ -143,14 +143,14 @@ private final class Copy: OfflineScanVisitor {
         self.report = report
     }
 
-    func keep(_ frame: FrameView, _ place: FramePlace, log: [UInt8]?) throws(WriteAheadLogError) {
+    func keep(_ frame: FrameView, _ place: FramePlace, log: [UInt8]?) throws(CommitLogError) {
         // The marks of a store are its own: the copy gets new ones.
         if frame.header.kind == .seal || frame.header.kind == .epoch { return }
         writer.reserve(batchBytes: place.batchBytes)
         try naming { () throws(FileError) in try writer.add(frame) }
     }
 
-    func insert(_ insertion: OfflineLogs.Insertion, at timestamp: Timestamp) throws(WriteAheadLogError) {
+    func insert(_ insertion: OfflineLogs.Insertion, at timestamp: Timestamp) throws(CommitLogError) {
         try naming { () throws(FileError) in
             switch insertion {
             case .create(let id, let name, let created, let settings, _):
@@ -182,7 +182,7 @@ private final class Copy: OfflineScanVisitor {
         try writer.add(header, fields)
     }
 
-    func endBatch() throws(WriteAheadLogError) {
+    func endBatch() throws(CommitLogError) {
         try naming { () throws(FileError) in try writer.endBatch() }
     }
 

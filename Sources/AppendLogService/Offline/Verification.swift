@@ -1,6 +1,6 @@
+import CommitLog
 import LogFormat
 import LogStore
-import WriteAheadLog
 
 /// What `appendlog verify` found in a data directory.
 public struct Verification: Sendable {
@@ -19,7 +19,7 @@ public struct Verification: Sendable {
     public private(set) var lossCount = 0
 
     /// Reads everything and gives each damage, and what is missing for it, to `report` as a line.
-    public init(_ log: OfflineLog, _ report: @escaping (String) -> Void = { _ in }) throws(WriteAheadLogError) {
+    public init(_ log: OfflineLog, _ report: @escaping (String) -> Void = { _ in }) throws(CommitLogError) {
         let reporter = Reporter(report)
         var scan = OfflineScan(log, reporter)
         try scan.run()

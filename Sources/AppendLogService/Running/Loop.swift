@@ -1,8 +1,8 @@
 import CLinux
+import CommitLog
 import HTTPFrontEnd
 import LogStore
 import Logging
-import WriteAheadLog
 
 /// The one thread that serves: it owns the store, the front end and the service, and sleeps in one place, the
 /// write-ahead log's `wait`.

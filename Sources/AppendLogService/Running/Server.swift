@@ -1,8 +1,8 @@
 import CLinux
+import CommitLog
 import Glibc
 import LogStore
 import Logging
-import WriteAheadLog
 
 /// The process around the loop: signals, threads, the first and the last log line, the exit status.
 ///

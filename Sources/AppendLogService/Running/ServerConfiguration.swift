@@ -1,7 +1,7 @@
+import CommitLog
 import HTTPFrontEnd
 import LogFormat
 import LogStore
-import WriteAheadLog
 
 /// Everything that a server can be told.
 public struct ServerConfiguration: Sendable {

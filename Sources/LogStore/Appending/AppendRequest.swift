@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 /// What must be true of a log for an append to be taken.
 public enum AppendCondition: Equatable, Sendable {

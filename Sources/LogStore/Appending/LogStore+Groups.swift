@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 extension LogStore {
     /// Stages appends to several logs, all of them or none, in one batch. A log may be there several times.

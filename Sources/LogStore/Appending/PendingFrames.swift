@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 /// A frame that is staged or in flight, and what its durability makes true.
 struct PendingFrame {

@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 /// The idempotency keys of all logs, for a stated time; those of groups belong to no log.
 ///

@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 /// The producers of all logs: what each appended last, so that a repeat is recognised and a gap is noticed.
 ///

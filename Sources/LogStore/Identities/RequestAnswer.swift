@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 /// What a request was answered with, to be given again.
 struct RequestAnswer: Equatable {

@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 /// The payload of a checkpoint: the durable state of every log, producer and key, gathered in slices while the log goes on.
 ///

@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 /// Builds the index of a segment anew from its frames, to be compared with the file beside it.
 public struct IndexAudit {

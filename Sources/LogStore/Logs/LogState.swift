@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 /// A log's place in the store's table. When the log is deleted the place may become another log's, in another generation.
 public struct LogSlot: Hashable, Sendable {

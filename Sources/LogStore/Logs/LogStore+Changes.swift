@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 // The life of a log beside its records. Each change is a frame, and true for others when that is durable.
 extension LogStore {

@@ -1,6 +1,6 @@
+import CommitLog
 import Glibc
 import LogFormat
-import WriteAheadLog
 
 extension LogStore {
     /// Begins a read of the durable records from an offset on, up to the durable tail. Below the first one that is kept its

@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 /// What looking at one frame or batch header led to.
 enum ScanStep: Equatable {

@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 /// Takes the records of a read, in the order of their offsets. Subclass it.
 open class RecordSink {

@@ -1,6 +1,6 @@
+import CommitLog
 import Glibc
 import LogFormat
-import WriteAheadLog
 
 extension LogStore {
     /// Segments that were packed, and bytes of the frames that were copied for that.

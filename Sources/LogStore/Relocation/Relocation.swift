@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 /// Packs segments of which little is kept: copies what is, as frames of the kind `moved`, to the end of the write-ahead log, so
 /// that the segment can be retired. One log that nobody trims does so not pin the space of those beside it, and the padding

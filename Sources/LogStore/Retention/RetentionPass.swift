@@ -1,5 +1,5 @@
+import CommitLog
 import LogFormat
-import WriteAheadLog
 
 /// Goes round all logs and trims those that hold more than their retention keeps, a few at a turn of the loop.
 ///

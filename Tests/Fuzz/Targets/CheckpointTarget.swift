@@ -1,6 +1,6 @@
+@testable import CommitLog
 @testable import LogFormat
 @testable import LogStore
-@testable import WriteAheadLog
 
 /// Input: a control byte (bit 0: put length and checksum right first), four bytes that choose a bit to flip, and a
 /// checkpoint.

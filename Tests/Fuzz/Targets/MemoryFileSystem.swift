@@ -1,6 +1,6 @@
 import Glibc
 
-@testable import WriteAheadLog
+@testable import CommitLog
 
 /// A directory tree in memory, for one run on one thread.
 final class MemoryFileSystem: FileSystem, @unchecked Sendable {

@@ -1,6 +1,6 @@
+@testable import CommitLog
 @testable import LogFormat
 @testable import LogStore
-@testable import WriteAheadLog
 
 /// Input: a control byte, two bytes of length, a checkpoint of that length, and what stands behind the headers of the
 /// segments, 2,048 bytes each. Control: bit 0 puts the checksums right, bit 1 also the chain (store, position, number,
@@ -41,7 +41,7 @@ enum RecoveryTarget {
     private static func outcome(_ fileSystem: MemoryFileSystem) -> Outcome {
         let replay = StoreReplay(directory: "/data", fileSystem: fileSystem)
         let recovery = Recovery(directory: DataDirectory(path: "/data"), fileSystem: fileSystem)
-        do throws(WriteAheadLogError) {
+        do throws(CommitLogError) {
             guard let log = try recovery.run(replay) else { return .empty }
             let logs = (0..<replay.table.count).map { replay.table.summary(LogSlot(index: Int32($0))) }
             let payload = CheckpointTarget.payload(

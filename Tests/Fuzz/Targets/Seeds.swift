@@ -1,8 +1,8 @@
 import Glibc
 
+@testable import CommitLog
 @testable import LogFormat
 @testable import LogStore
-@testable import WriteAheadLog
 
 /// The inputs that each target's corpus begins with: well-formed ones, written with the code under test.
 enum Seeds {

@@ -1,8 +1,8 @@
+import CommitLog
 import HTTPFrontEnd
 import LogFormat
 import LogStore
 import Testing
-import WriteAheadLog
 
 @testable import AppendLogService
 

@@ -1,6 +1,6 @@
+import CommitLog
 import LogFormat
 import Testing
-import WriteAheadLog
 
 @testable import AppendLogService
 @testable import LogStore
@@ -82,7 +82,7 @@ struct DamageOracle {
 
     /// A directory without its folder `wal` is none of ours, and said so.
     private func opened(_ system: MemoryFileSystem, _ what: String) throws -> OfflineLog? {
-        do throws(WriteAheadLogError) {
+        do throws(CommitLogError) {
             return try OfflineLog(path: WrittenStore.path, fileSystem: system)
         } catch {
             guard case .configuration = error else { throw error }
@@ -95,7 +95,7 @@ struct DamageOracle {
     private func judge(_ log: OfflineLog, _ what: String) -> Result<Bool, Damage> {
         let replay = StoreReplay(directory: WrittenStore.path, fileSystem: log.fileSystem)
         let report: RecoveryReport
-        do throws(WriteAheadLogError) { report = try log.judge(replay) } catch {
+        do throws(CommitLogError) { report = try log.judge(replay) } catch {
             guard case .damaged(let damage) = error else {
                 Issue.record("\(what): a start ends with \(error)")
                 return .success(false)

@@ -1,6 +1,6 @@
+import CommitLog
 import LogFormat
 import Testing
-import WriteAheadLog
 
 /// Random numbers from a seed that a failure names.
 struct Dice: RandomNumberGenerator {

@@ -1,6 +1,6 @@
+import CommitLog
 import Glibc
 import Synchronization
-import WriteAheadLog
 
 /// A data directory in memory, so that thousands of damaged ones can be looked at in seconds. Paths are absolute; a
 /// directory is there when something in it is, or when it was made.

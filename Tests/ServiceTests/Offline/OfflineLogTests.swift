@@ -1,8 +1,8 @@
+import CommitLog
 import Glibc
 import LogFormat
 import LogStore
 import Testing
-import WriteAheadLog
 
 @testable import AppendLogService
 
@@ -38,7 +38,7 @@ import WriteAheadLog
 
     /// Writes records to logs `a` and `b`, and closes the store.
     private func fill(_ directory: Directory) throws {
-        var wal = WriteAheadLogConfiguration(directory: directory.path)
+        var wal = CommitLogConfiguration(directory: directory.path)
         wal.segmentBytes = 4 << 20
         let store = try LogStore.open(LogStoreConfiguration(wal: wal))
         for (name, text) in [("a", "one\ntwo\n"), ("b", "three"), ("a", "\u{FF}four")] {
@@ -106,8 +106,8 @@ import WriteAheadLog
         let reader = try OfflineLog(path: directory.path)
         // Readers share the directory; a writer does not get it.
         _ = try OfflineLog(path: directory.path)
-        #expect(throws: WriteAheadLogError.self) {
-            try LogStore.open(LogStoreConfiguration(wal: WriteAheadLogConfiguration(directory: directory.path)))
+        #expect(throws: CommitLogError.self) {
+            try LogStore.open(LogStoreConfiguration(wal: CommitLogConfiguration(directory: directory.path)))
         }
         withExtendedLifetime(reader) {}
     }

@@ -1,6 +1,6 @@
+import CommitLog
 import LogFormat
 import Testing
-import WriteAheadLog
 
 @testable import AppendLogService
 

@@ -1,8 +1,8 @@
+import CommitLog
 import Glibc
 import LogFormat
 import LogStore
 import Testing
-import WriteAheadLog
 
 /// What a real store has written and acknowledged: its files, and every record with its time.
 struct WrittenStore: Sendable {
@@ -37,7 +37,7 @@ struct WrittenStore: Sendable {
     /// Four logs over four segments, in batches of one and of several frames, with checkpoints and index files.
     init(isSealed: Bool) throws {
         let directory = OfflineLogTests.Directory()
-        var wal = WriteAheadLogConfiguration(directory: directory.path)
+        var wal = CommitLogConfiguration(directory: directory.path)
         wal.segmentBytes = 1 << 20
         wal.batchBytesMax = 256 << 10
         wal.allowsUnsafeFileSystem = true
@@ -122,7 +122,7 @@ final class Driven {
             switch outcome {
             case .staged(let ticket): return ticket
             case .busy: turn()
-            default: throw WriteAheadLogError.configuration("\(outcome)")
+            default: throw CommitLogError.configuration("\(outcome)")
             }
         }
     }

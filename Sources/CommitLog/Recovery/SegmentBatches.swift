@@ -1,0 +1,50 @@
+import LogFormat
+
+/// The batches of one segment from its first to the last that is readable, without knowing the chain before it: for
+/// making a lost index anew.
+public struct SegmentBatches {
+    private let window: SegmentWindow
+    private var offset: Int
+
+    /// `directory` is the data directory.
+    public init(
+        _ segment: Segment, directory: String, fileSystem: any FileSystem
+    ) throws(CommitLogError) {
+        let path = DataDirectory(path: directory).segmentPath(segment.position)
+        window = try SegmentWindow(SegmentCatalog.File(header: segment.header, path: path), fileSystem)
+        offset = window.blockBytes
+    }
+
+    /// The next batch with its position; its bytes are valid until the next call. Nil where nothing but zeros follows.
+    /// Throws `damaged` where something else follows: an index that stopped there would hide the records behind.
+    public mutating func next() throws(CommitLogError) -> (batch: BatchView, position: Position)? {
+        let place = window.file.header.position + offset
+        if let batch = try batch(at: place) {
+            offset += batch.header.paddedBytes(blockBytes: window.blockBytes)
+            return (batch, place)
+        }
+        var rest = offset
+        while let block = unsafe try window.bytes(at: rest, count: window.blockBytes) {
+            guard unsafe isZero(block) else {
+                throw .damaged(
+                    Damage(file: "wal/\(window.file.name)", position: place, cause: "the batch here is unreadable"))
+            }
+            rest += window.blockBytes
+        }
+        return nil
+    }
+
+    private func batch(at place: Position) throws(CommitLogError) -> BatchView? {
+        guard let head = unsafe try window.bytes(at: offset, count: BatchHeader.byteCount),
+            let header = decoded({ () throws(FormatError) in unsafe try BatchView.header(at: head) }),
+            header.storeID == window.file.header.storeID, header.position == place,
+            let bytes = unsafe try window.bytes(at: offset, count: Int(header.byteCount))
+        else { return nil }
+        return decoded { () throws(FormatError) in unsafe try BatchView(checking: bytes) }
+    }
+
+    /// Which way a batch is unreadable makes no difference here.
+    private func decoded<Value>(_ decode: () throws(FormatError) -> Value) -> Value? {
+        do throws(FormatError) { return try decode() } catch { return nil }
+    }
+}
