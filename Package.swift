@@ -13,7 +13,10 @@ let tested: [SwiftSetting] = [.treatAllWarnings(as: .error)]
 
 let package = Package(
     name: "appendlog",
-    products: [.executable(name: "appendlog", targets: ["appendlog"])],
+    products: [
+        .library(name: "WriteAheadLog", targets: ["WriteAheadLog"]),
+        .executable(name: "appendlog", targets: ["appendlog"]),
+    ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
@@ -33,6 +36,12 @@ let package = Package(
         .target(
             name: "CommitLog",
             dependencies: ["CLinux", "URing", "LogFormat", .product(name: "Histogram", package: "hdrhistogram-swift")],
+            swiftSettings: shipped),
+        .target(
+            name: "WriteAheadLog",
+            dependencies: [
+                "CLinux", "CommitLog", "LogFormat", .product(name: "Histogram", package: "hdrhistogram-swift"),
+            ],
             swiftSettings: shipped),
         .target(name: "LogStore", dependencies: ["CommitLog", "LogFormat", "CXXHash"], swiftSettings: shipped),
         .target(name: "HTTPFrontEnd", dependencies: ["CLinux", "CMicroHTTPD"], swiftSettings: shipped),
@@ -57,6 +66,7 @@ let package = Package(
         .testTarget(name: "URingTests", dependencies: ["URing"], swiftSettings: tested),
         .testTarget(name: "LogFormatTests", dependencies: ["LogFormat"], swiftSettings: tested),
         .testTarget(name: "CommitLogTests", dependencies: ["CommitLog"], swiftSettings: tested),
+        .testTarget(name: "WriteAheadLogTests", dependencies: ["WriteAheadLog"], swiftSettings: tested),
         .testTarget(name: "LogStoreTests", dependencies: ["LogStore"], swiftSettings: tested),
         .testTarget(name: "SimulationTests", dependencies: ["LogStore"], swiftSettings: tested),
         .testTarget(name: "HTTPFrontEndTests", dependencies: ["HTTPFrontEnd"], swiftSettings: tested),

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <linux/sockios.h>
 #include <linux/stat.h>
 #include <malloc.h>
@@ -14,6 +16,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 int clinux_open_direct_flag(void) { return O_DIRECT; }
@@ -103,4 +106,18 @@ int clinux_epoll_take(int epoll, clinux_socket_event *events, int count) {
 int clinux_unsent_bytes(int descriptor) {
   int bytes = 0;
   return ioctl(descriptor, SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+}
+
+int clinux_futex_wait(const void *word, uint32_t expected, int64_t timeout_microseconds) {
+  struct timespec timeout = {
+      .tv_sec = timeout_microseconds / 1000000,
+      .tv_nsec = timeout_microseconds % 1000000 * 1000,
+  };
+  const struct timespec *limit = timeout_microseconds < 0 ? NULL : &timeout;
+  if (syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, limit, NULL, 0) == 0) return 0;
+  return errno == EAGAIN ? 0 : -errno;
+}
+
+void clinux_futex_wake_all(const void *word) {
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
 }

@@ -77,8 +77,23 @@ extension CommitLog {
         (counters.staged, inFlight?.staged ?? Counters.Amount())
     }
 
+    /// Something is staged or in flight, and will end.
+    public var isBusy: Bool { !commit.isPoisoned && (commit.isInFlight || !builders[filling].isEmpty) }
+
+    /// What was staged last makes a difference to the next turn: it can hand the batch over, or has to count its linger.
+    public var isTurnDue: Bool {
+        guard !commit.isInFlight, !builders[filling].isEmpty else { return false }
+        return configuration.lingerMicroseconds == 0 || counters.staged.frames == 1 || isRipe
+            || builders[filling].byteCount >= configuration.lingerBytesMax
+    }
+
+    private var isRipe: Bool { isCommitWanted || counters.staged.records >= configuration.lingerRecordsMax }
+
     /// Bytes of the frames that are staged or in flight.
     public var pendingBytes: Int { counters.staged.bytes + (inFlight?.staged.bytes ?? 0) }
+
+    /// The next turn hands over what is staged as soon as the disk is free, however long it might have lingered.
+    public func commitSoon() { isCommitWanted = !builders[filling].isEmpty }
 
     /// Performs what the protocol says.
     func perform(_ action: CommitState.Action, _ result: inout LoopEvents) {
@@ -95,7 +110,7 @@ extension CommitLog {
     func advance(_ now: Int64) -> Int64? {
         let builder = builders[filling]
         let staged = builder.isEmpty ? 0 : builder.byteCount
-        switch commit.handle(.turned(stagedBytes: staged, waitedMicroseconds: now - fillingSince)) {
+        switch commit.handle(.turned(stagedBytes: staged, waitedMicroseconds: now - fillingSince, isRipe: isRipe)) {
         case .seal:
             sealAndSubmit(now)
             return nil
@@ -151,6 +166,7 @@ extension CommitLog {
         chain = ChainState(after: header)
         active.end = position + padded
         filling = 1 - filling
+        isCommitWanted = false
         builders[filling].reset()
         writeRest(from: 0)
         _ = commit.handle(.submitted(bytes: padded))

@@ -44,7 +44,8 @@ extension CommitLog {
         try configuration.check(blockBytes: probe.blockBytes)
         let environment = Environment(
             directory: directory, fileSystem: fileSystem, clock: clock, probe: probe, host: host)
-        let recovered = try Recovery(directory: directory, fileSystem: fileSystem).run(visitor)
+        let recovered = try Recovery(directory: directory, fileSystem: fileSystem, content: configuration.content).run(
+            visitor)
         var (log, descriptor) = try begin(recovered, configuration, environment)
         log.report.microseconds = clock.monotonicMicroseconds - began
         let wal = try CommitLog(configuration, environment, log, activeDescriptor: descriptor, lock: lock)
@@ -63,7 +64,7 @@ extension CommitLog {
 
     private func drain(deadlineMicroseconds: Int64) -> Bool {
         var events = LoopEvents()
-        while !commit.isPoisoned && (commit.isInFlight || !builders[filling].isEmpty) {
+        while isBusy {
             let now = clock.monotonicMicroseconds
             if now >= deadlineMicroseconds { return false }
             let remaining = deadlineMicroseconds - now
@@ -109,7 +110,8 @@ extension CommitLog {
         }
         let header = SegmentHeader(
             blockBytes: UInt32(environment.probe.blockBytes), storeID: environment.host.newStoreID(), position: .zero,
-            segmentBytes: UInt64(configuration.segmentBytes), created: environment.clock.now)
+            segmentBytes: UInt64(configuration.segmentBytes), created: environment.clock.now,
+            incompatibleFeatures: configuration.content.features)
         let preparation = SegmentPreparation(
             fileSystem: environment.fileSystem, directory: environment.directory, mode: environment.probe.mode)
         let descriptor = try accessing { () throws(FileError) in try preparation.prepare(header) }

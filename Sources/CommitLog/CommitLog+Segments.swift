@@ -36,7 +36,8 @@ extension CommitLog {
     func spareHeader() -> SegmentHeader {
         SegmentHeader(
             blockBytes: UInt32(engine.blockBytes), storeID: storeID, position: active.limit,
-            segmentBytes: UInt64(configuration.segmentBytes), created: clock.now)
+            segmentBytes: UInt64(configuration.segmentBytes), created: clock.now,
+            incompatibleFeatures: configuration.content.features)
     }
 
     /// Tries again to make a spare, a while after it failed.

@@ -18,7 +18,7 @@ public final class CommitLog {
     public let recovery: RecoveryReport
     public let storeID: StoreID
     let directory: DataDirectory
-    let fileSystem: any FileSystem
+    public let fileSystem: any FileSystem
     let clock: any LogClock
     let device: any LogDevice
     var staging: StagingBuffers
@@ -33,6 +33,8 @@ public final class CommitLog {
     var filling = 0
     /// When the first frame of the filling batch was staged.
     var fillingSince: Int64 = 0
+    /// The filling batch shall not linger.
+    var isCommitWanted = false
     var inFlight: InFlightBatch?
     /// The chain up to the last batch that was sealed.
     var chain: ChainState
@@ -72,14 +74,14 @@ public final class CommitLog {
         self.lock = lock
         commit = CommitState(
             durability: engine.mode == .direct ? .writeIsDurable : .syncFollowsWrite,
-            lingerMicroseconds: configuration.lingerMicroseconds, lingerBytesMax: configuration.batchBytesMax / 2)
+            lingerMicroseconds: configuration.lingerMicroseconds, lingerBytesMax: configuration.lingerBytesMax)
         recovery = log.report
         storeID = log.storeID
         chain = log.chain
         segments = log.segments
         retirement = Retirement(leftovers: log.retired)
         self.activeDescriptor = activeDescriptor
-        recent = RecentBatches(capacityBytes: CommitLogLimits.recentBytesMax)
+        recent = RecentBatches(capacityBytes: configuration.recentBytesMax)
         descriptors = SegmentDescriptors(directory: directory, fileSystem: fileSystem)
         durable = DurablePoint(position: log.segments[log.segments.count - 1].end, number: log.chain.number)
         idleSince = clock.monotonicMicroseconds
@@ -89,6 +91,7 @@ public final class CommitLog {
 
     deinit {
         guard endsWhatIsUnderWay() else { return giveUp() }
+        maintenance.hurry()
         maintenance.stop()
         // A spare that was finished and not yet taken in.
         for case .prepared(_, .success(let descriptor)) in maintenance.takeOutcomes() { fileSystem.close(descriptor) }
@@ -143,7 +146,13 @@ public final class CommitLog {
     ) -> AppendOutcome {
         let frameBytes = FrameHeader.frameBytes(
             fieldsBytes: fields.count, recordCount: Int(header.recordCount), payloadBytes: Int(header.payloadBytes))
-        if let refusal = refusal(frameBytes: frameBytes, for: header.kind) { return refusal }
+        if let refusal = refusal(
+            frameBytes: frameBytes, recordCount: Int(header.recordCount), for: header.kind)
+        {
+            // What waits for the next batch must not wait for this one's company.
+            commitSoon()
+            return refusal
+        }
         if builders[filling].isEmpty { fillingSince = clock.monotonicMicroseconds }
         let offset = unsafe builders[filling].addFrame(header, fields: fields, fill: fill)
         isSealed = header.kind == .seal
@@ -160,10 +169,14 @@ public final class CommitLog {
 
     /// Whether frames of this many bytes together would be staged now; nil if so. `kind` is the kind that takes the most
     /// room: only what frees space or ends something may use the reserve.
-    public func refusal(frameBytes: Int, for kind: FrameKind = .append) -> AppendOutcome? {
+    public func refusal(
+        frameBytes: Int, recordCount: Int = 0, for kind: FrameKind = .append
+    ) -> AppendOutcome? {
         if let cause = poisonCause { return .poisoned(cause) }
         let builder = builders[filling]
         guard builder.fits(frameBytes: frameBytes) else { return .busy }
+        let records = counters.staged.records
+        if records > 0 && records + recordCount > configuration.batchRecordsMax { return .busy }
         let block = Int(active.header.blockBytes)
         let padded = roundedUp(builder.byteCount + frameBytes, to: block)
         let reserve = kind.bytesLeft(of: configuration.reserveBytes)
@@ -196,9 +209,20 @@ public final class CommitLog {
     /// Sleeps until something happens or the time is over, and takes it in. On a completion the next batch has been
     /// handed over before this returns; the durable one must be published before anything else is appended.
     public func wait(timeoutMicroseconds: Int64?, into result: inout LoopEvents) {
-        result.removeAll()
+        sleep(timeoutMicroseconds: timeoutMicroseconds)
+        take(into: &result)
+    }
+
+    /// The sleeping half of `wait`. It touches the disk's side alone: frames may be staged meanwhile by other threads,
+    /// which keep each other out, and everything else but `sleep`.
+    public func sleep(timeoutMicroseconds: Int64?) {
         events.removeAll(keepingCapacity: true)
         device.wait(timeoutMicroseconds: timeoutMicroseconds, into: &events)
+    }
+
+    /// The other half of `wait`.
+    public func take(into result: inout LoopEvents) {
+        result.removeAll()
         for event in events {
             switch event {
             case .written(let count): perform(commit.handle(.written(count)), &result)

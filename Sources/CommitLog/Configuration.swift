@@ -1,3 +1,5 @@
+import LogFormat
+
 /// Which engine is wanted.
 public enum EngineChoice: String, Sendable, CaseIterable {
     /// io_uring where the kernel lets us, else syscalls.
@@ -27,6 +29,16 @@ public struct CommitLogConfiguration: Sendable {
     public var reserveBytes = 0
     /// Microseconds that the first frame of a batch waits for company; 0 never waits.
     public var lingerMicroseconds: Int64 = 0
+    /// Records with which a batch does not wait any longer.
+    public var lingerRecordsMax = Int.max
+    /// Records of the largest batch; one frame with more of them makes a batch by itself.
+    public var batchRecordsMax = Int.max
+    /// Entries of the ring: reads beyond them wait for their turn. The kernel rounds up to a power of two.
+    public var ringEntryCount = CommitLogLimits.ringEntryCountDefault
+    /// Bytes of durable batches that stay in memory for readers at the tail; 0 keeps none.
+    public var recentBytesMax = CommitLogLimits.recentBytesDefault
+    /// What the frames say; a store of the other content does not open.
+    public var content = SegmentContent.namedLogs
     public var engine = EngineChoice.auto
     public var mode = ModeChoice.auto
     /// Accept file systems on which a sync may do nothing (tmpfs, overlayfs).
@@ -35,6 +47,9 @@ public struct CommitLogConfiguration: Sendable {
     public init(directory: String) {
         self.directory = directory
     }
+
+    /// From so many staged bytes on a batch does not linger.
+    var lingerBytesMax: Int { batchBytesMax / 2 }
 
     /// A reserve that leaves room for the largest batch: a sixteenth of a segment, where that is possible.
     public var reserveBytesDefault: Int {

@@ -5,7 +5,7 @@ public enum CommitLogLimits {
     /// The reserve is the segment divided by this, unless configured.
     static let reserveShare = 16
     /// Bytes of a segment's header and of the padding of a batch, where the blocks are the largest that disks have.
-    static let segmentBytesOverheadMax = 2 * 65_536
+    public static let segmentBytesOverheadMax = 2 * 65_536
     /// Bytes of the largest segment: file offsets inside one are kept in 32 bits.
     public static let segmentBytesMax = 2 << 30
     /// Bytes of one batch unless configured: holds the largest request, and two of them can be registered with the
@@ -19,9 +19,9 @@ public enum CommitLogLimits {
     /// left for a predecessor whose memory the kernel gives back late.
     public static let registeredBytesMax = 3584 << 10
     /// Entries of the ring: one commit write and its sync, the polls, and the reads of many clients.
-    public static let ringEntryCount: UInt32 = 256
+    public static let ringEntryCountDefault: UInt32 = 256
     /// Bytes of the batches that stay in memory for readers at the tail.
-    public static let recentBytesMax = 16 << 20
+    public static let recentBytesDefault = 16 << 20
     /// Descriptors of sealed segments kept open for readers.
     public static let openSegmentCountMax = 64
     /// Bytes a second at which a spare segment is zero-filled at least: faster hurts the commits beside it.
@@ -32,6 +32,8 @@ public enum CommitLogLimits {
     public static let sealAfterMicroseconds: Int64 = 1_000_000
     /// Microseconds after which preparing a spare segment is tried again when it failed.
     public static let spareRetryMicroseconds: Int64 = 1_000_000
+    /// Microseconds between two checkpoints that are only there to have segments retired.
+    public static let retirementMicroseconds: Int64 = 500_000
     /// Microseconds that a log which goes waits for what is with the disk, before it leaves its memory to the kernel.
     static let giveUpMicroseconds: Int64 = 1_000_000
     /// Milliseconds that a start waits for the writes of a killed predecessor: longer than the kernel lets a disk stall

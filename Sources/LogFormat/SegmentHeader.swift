@@ -1,3 +1,11 @@
+/// Whose records the frames of a store hold.
+public enum SegmentContent: Sendable {
+    /// Those of the logs that the service names.
+    case namedLogs
+    /// Those of a program that embeds the write-ahead log.
+    case singleLog
+}
+
 /// The first 80 bytes of a segment file; the rest of its first block is zero.
 ///
 ///      0 magic "ALOGSEG1"         8 u32 format version    12 u32 block bytes
@@ -12,9 +20,11 @@ public struct SegmentHeader: Equatable, Sendable {
     /// The format version that this code writes and reads.
     public static let version: UInt32 = 1
     /// The incompatible feature bits that this code understands.
-    public static let knownIncompatibleFeatures = lostRecordsFeature
+    public static let knownIncompatibleFeatures = lostRecordsFeature | singleLogFeature
     /// Set where a frame of the kind `lost` is in the segment.
     public static let lostRecordsFeature: UInt64 = 1
+    /// Set where the segment holds the records of a program that embeds the write-ahead log: one log without a name.
+    public static let singleLogFeature: UInt64 = 2
     /// The smallest block: the logical sector of the oldest disks. Servers use 4096 or more.
     public static let blockBytesMin = 512
 
@@ -46,6 +56,10 @@ public struct SegmentHeader: Equatable, Sendable {
         self.position = position
         self.segmentBytes = segmentBytes
         self.created = created
+    }
+
+    public var content: SegmentContent {
+        incompatibleFeatures & Self.singleLogFeature == 0 ? .namedLogs : .singleLog
     }
 
     /// Writes the header and zeroes the rest of the first block, as far as `bytes` reaches. Traps if `bytes` is shorter
@@ -116,6 +130,16 @@ extension FixedWidthInteger where Self: UnsignedInteger {
         self = 0
         for index in (0..<characters.utf8CodeUnitCount).reversed() {
             self = self << 8 | Self(unsafe characters.utf8Start[index])
+        }
+    }
+}
+
+extension SegmentContent {
+    /// The incompatible features of a segment with such frames.
+    public var features: UInt64 {
+        switch self {
+        case .namedLogs: 0
+        case .singleLog: SegmentHeader.singleLogFeature
         }
     }
 }

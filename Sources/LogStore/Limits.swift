@@ -14,8 +14,6 @@ public enum LogStoreLimits {
     public static let stepBytesPerFrame = 64
     /// Logs that one turn of the loop adds to a checkpoint: about half a millisecond (2,000 took 2 to 12).
     public static let checkpointLogsPerTurn = 250
-    /// Microseconds between two checkpoints that are only there to have segments retired.
-    public static let retirementMicroseconds: Int64 = 500_000
     /// Microseconds between two looks at what the logs' retention lets go.
     public static let retentionMicroseconds: Int64 = 1_000_000
     /// Logs that one turn of the loop looks at for that, and trims that it stages.

@@ -10,7 +10,7 @@ extension LogStore {
         activeIndex = ActiveIndex(segment: segment)
         // No entry of an active index names them any more.
         table.freeDeleted()
-        wantsCheckpoint = true
+        checkpoints.isWanted = true
         relocation.mayBeWanted = true
     }
 
@@ -51,8 +51,7 @@ extension LogStore {
     }
 
     private func gatherCheckpoint() {
-        if checkpoint == nil && isCheckpointDue() {
-            wantsCheckpoint = false
+        if checkpoint == nil && checkpoints.isDue(wal, now: clock.monotonicMicroseconds, hasDead: hasDeadSegments) {
             checkpoint = CheckpointBuilder(
                 anchor: wal.scanAnchor, kept: keptSegments(), knownBelow: durableNextID, keys: keys.range)
         }
@@ -67,21 +66,7 @@ extension LogStore {
             builder.payload(nextID: nextID, lastTimestamp: lastTimestamp), anchor: builder.anchor, kept: builder.kept)
     }
 
-    /// Whether a checkpoint is to be begun: after each segment, and while there are segments that nothing is kept of. Two
-    /// checkpoints have to say so before such a segment goes, and the second must cover more than the first.
-    private func isCheckpointDue() -> Bool {
-        if wal.isWritingCheckpoint { return false }
-        if wantsCheckpoint { return true }
-        guard wal.hasRetiredLeftovers || wal.segments.contains(where: { !isKept($0.position) }) else { return false }
-        let now = clock.monotonicMicroseconds
-        guard now >= nextRetirement else { return false }
-        guard wal.isBeyondLastCheckpoint else {
-            wal.advance()
-            return false
-        }
-        nextRetirement = now + LogStoreLimits.retirementMicroseconds
-        return true
-    }
+    private var hasDeadSegments: Bool { wal.segments.contains { !isKept($0.position) } }
 
     /// Segments before the active one that hold records of logs. What is kept in them can only become less while the
     /// checkpoint is gathered: so this is what a start from it needs, at least.

@@ -41,10 +41,7 @@ public final class LogStore {
     /// Indexes of sealed segments that are not in place on the disk yet.
     var unwrittenIndexes: [Position: ActiveIndex]
     var checkpoint: CheckpointBuilder?
-    /// A segment was turned since the last checkpoint was begun.
-    var wantsCheckpoint = false
-    /// When a checkpoint may be written that is only there to have segments retired.
-    var nextRetirement: Int64 = 0
+    var checkpoints = CheckpointSchedule()
     var retention = RetentionPass()
     var relocation = Relocation()
     /// Reads that wait for the disk.
@@ -98,7 +95,7 @@ public final class LogStore {
         // The epoch's batch may have begun a new segment.
         if activeIndex.segment != wal.active.position { sealActiveIndex(next: wal.active.position) }
         for (index, bytes) in replay.lostIndexes { putInPlace(index, bytes) }
-        wantsCheckpoint = wal.segments.count > 1 || wal.hasRetiredLeftovers
+        checkpoints.isWanted = wal.segments.count > 1 || wal.hasRetiredLeftovers
     }
 
     /// The slot of a durable log.

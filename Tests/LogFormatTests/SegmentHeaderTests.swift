@@ -90,9 +90,10 @@ import Testing
     }
 
     @Test func everyIncompatibleFeatureBitButThoseKnownIsRefused() throws {
-        #expect(SegmentHeader.knownIncompatibleFeatures == 1)
+        #expect(SegmentHeader.knownIncompatibleFeatures == 3)
         #expect(try decoded(forged(UInt64(1), at: 24)).incompatibleFeatures == SegmentHeader.lostRecordsFeature)
-        for bit in 1..<64 {
+        #expect(try decoded(forged(UInt64(2), at: 24)).content == .singleLog)
+        for bit in 2..<64 {
             let features = UInt64(1) << bit
             #expect(throws: FormatError.unknownFeatures(features)) { try decoded(forged(features, at: 24)) }
         }

@@ -47,7 +47,7 @@ extension StoreOnDisk {
             let segments = store.wal.segments.count
             while store.wal.segments.count == segments { try append("filler", [UInt8](repeating: 7, count: 200_000)) }
         }
-        settle { store.checkpoint == nil && !store.wantsCheckpoint }
+        settle { store.checkpoint == nil && !store.checkpoints.isWanted }
         try append("filler", [1])
     }
 }

@@ -12,7 +12,9 @@ private func sealedStore() throws -> (disk: StoreOnDisk, tickets: [AppendTicket]
         tickets.append(try disk.append("a", uniqueRecord("a", number, bytes: 20_000)))
         try disk.append("b", uniqueRecord("b", number, bytes: 30_000))
     }
-    disk.settle { disk.store.unwrittenIndexes.isEmpty && disk.store.checkpoint == nil && !disk.store.wantsCheckpoint }
+    disk.settle {
+        disk.store.unwrittenIndexes.isEmpty && disk.store.checkpoint == nil && !disk.store.checkpoints.isWanted
+    }
     return (disk, tickets)
 }
 

@@ -63,3 +63,12 @@ int clinux_epoll_take(int epoll, clinux_socket_event *events, int count);
 
 /// ioctl(2) SIOCOUTQ: bytes that the peer has not acknowledged.
 int clinux_unsent_bytes(int descriptor);
+
+// MARK: futex(2), for waiting until a number has changed
+
+/// Waits while the number at `word` is `expected`, until it is woken or the time is over (negative: no limit). 0 when it was
+/// woken or the number was another one, else a negative errno (-ETIMEDOUT; -EINTR where a signal came).
+int clinux_futex_wait(const void *word, uint32_t expected, int64_t timeout_microseconds);
+
+/// Wakes everybody who waits at `word`.
+void clinux_futex_wake_all(const void *word);

@@ -29,8 +29,9 @@ public struct CommitState: Equatable, Sendable {
 
     /// What happened.
     public enum Event: Equatable, Sendable {
-        /// The owner has drained what was ready. `stagedBytes` is 0 when nothing waits.
-        case turned(stagedBytes: Int, waitedMicroseconds: Int64)
+        /// The owner has drained what was ready. `stagedBytes` is 0 when nothing waits. What is ripe does not linger: it has
+        /// as many records as it may wait for, or somebody asked for its commit.
+        case turned(stagedBytes: Int, waitedMicroseconds: Int64, isRipe: Bool)
         /// The sealed batch of this many bytes (with padding) was handed to the disk.
         case submitted(bytes: Int)
         /// The write ended with this many bytes or a negative errno.
@@ -94,10 +95,11 @@ public struct CommitState: Equatable, Sendable {
 
     private mutating func handleIdle(_ event: Event) -> Action {
         switch event {
-        case .turned(let stagedBytes, let waited):
+        case .turned(let stagedBytes, let waited, let isRipe):
             guard stagedBytes > 0 else { return .none }
             let remaining = lingerMicroseconds - waited
-            return remaining > 0 && stagedBytes < lingerBytesMax ? .linger(microseconds: remaining) : .seal
+            let lingers = remaining > 0 && !isRipe && stagedBytes < lingerBytesMax
+            return lingers ? .linger(microseconds: remaining) : .seal
         case .submitted(let bytes):
             precondition(bytes > 0, "an empty batch was submitted")
             phase = .writing(written: 0, total: bytes)

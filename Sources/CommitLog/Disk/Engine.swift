@@ -25,7 +25,7 @@ enum Engine {
         }
         do throws(RingError) {
             let device = unsafe try RingDevice(
-                mode: probe.mode, entries: CommitLogLimits.ringEntryCount, staging: staging,
+                mode: probe.mode, entries: configuration.ringEntryCount, staging: staging,
                 registersBuffers: mayRegister(staging))
             return (device, report(.ioURing, "the kernel allows io_uring"))
         } catch {

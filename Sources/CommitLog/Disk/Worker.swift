@@ -61,7 +61,7 @@ public final class Worker<Job: Sendable, Outcome: Sendable>: Sendable {
     private func start(name: String) throws(FileError) {
         // The thread keeps the worker alive until it ends.
         let body: @Sendable () -> Void = { [self] in
-            unsafe name.withCString { unsafe clinux_name_thread($0) }
+            nameThread(name)
             run()
         }
         let handle = try startThread(body)
@@ -86,6 +86,11 @@ public final class Worker<Job: Sendable, Outcome: Sendable>: Sendable {
             }
         }
     }
+}
+
+/// Names the calling thread, as `top -H` shows it; at most 15 bytes.
+public func nameThread(_ name: String) {
+    unsafe name.withCString { unsafe clinux_name_thread($0) }
 }
 
 /// Starts a thread; it must be joined by its owner. Fails at the limit of processes (`ulimit -u`, `pids.max`).

@@ -28,6 +28,8 @@ public enum CommitLogError: Error, CustomStringConvertible {
     /// A sync on this file system may do nothing.
     case unsafeFileSystem(directory: String, kind: String)
     case damaged(Damage)
+    /// The directory holds what is in the wrong hands here.
+    case otherContent(directory: String, SegmentContent)
     /// Written by a newer version: what this one does not know, as a sentence.
     case unsupported(file: String, what: String)
     /// The configuration cannot work.
@@ -49,6 +51,11 @@ public enum CommitLogError: Error, CustomStringConvertible {
             "the write-ahead log is damaged: \(damage). No segment and no checkpoint was changed. "
                 + "`appendlog verify DIR` lists all damage, `appendlog repair DIR` writes a copy of what is whole; "
                 + "or restore the file from a copy"
+        case .otherContent(let directory, .singleLog):
+            "the data directory \(directory) holds the records of a program that embeds the write-ahead log, and no logs of "
+                + "appendlog: choose another directory"
+        case .otherContent(let directory, .namedLogs):
+            "the data directory \(directory) holds logs of appendlog: open it with `appendlog serve`"
         case .unsupported(let file, let what):
             "\(file): \(what) Start the version that wrote it, or a newer one"
         case .configuration(let text): text

@@ -65,6 +65,8 @@ struct RecoveredLog {
 struct Recovery {
     let directory: DataDirectory
     let fileSystem: any FileSystem
+    /// Whose records are expected.
+    var content = SegmentContent.namedLogs
     /// Judges, and changes nothing: neither leftovers are removed nor a torn tail is cut.
     var isReadOnly = false
 
@@ -74,6 +76,9 @@ struct Recovery {
         let (checkpoint, ignored) = try checkpoints.newest()
         let catalog = try naming(ignored) { () throws(CommitLogError) in
             try SegmentCatalog(directory, fileSystem, checkpoint)
+        }
+        if catalog.files.contains(where: { $0.header.content != content }) {
+            throw .otherContent(directory: directory.path, content == .namedLogs ? .singleLog : .namedLogs)
         }
         for path in try catalog.leftovers + checkpoints.leftovers() where !isReadOnly {
             try accessing { () throws(FileError) in try fileSystem.remove(path) }

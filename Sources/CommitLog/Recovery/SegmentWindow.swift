@@ -13,16 +13,23 @@ final class SegmentWindow {
     private var count = 0
     /// Blocks that the disk cannot read are taken for zeros instead of ending the scan.
     private let toleratesUnreadable: Bool
+    /// Bytes of the file that may be believed to stay as they are: nothing behind them is read. May grow.
+    var readableBytes: Int
 
+    /// `isDirect` reads past the page cache: `bytes` is asked for whole blocks' beginnings only.
     init(
-        _ file: SegmentCatalog.File, _ fileSystem: any FileSystem, toleratesUnreadable: Bool = false
+        _ file: SegmentCatalog.File, _ fileSystem: any FileSystem, toleratesUnreadable: Bool = false,
+        isDirect: Bool = false
     ) throws(CommitLogError) {
         self.toleratesUnreadable = toleratesUnreadable
+        readableBytes = Int(file.header.segmentBytes)
         self.file = file
         self.fileSystem = fileSystem
-        descriptor = try accessing { () throws(FileError) in try fileSystem.open(file.path, .read) }
+        descriptor = try accessing { () throws(FileError) in
+            try fileSystem.open(file.path, isDirect ? .readDirect : .read)
+        }
         let windowBytes = min(CommitLogLimits.scanWindowBytes, Int(file.header.segmentBytes))
-        unsafe buffer = .allocate(byteCount: windowBytes, alignment: 4096)
+        unsafe buffer = .allocate(byteCount: windowBytes, alignment: Int(file.header.blockBytes))
     }
 
     deinit {
@@ -35,7 +42,7 @@ final class SegmentWindow {
 
     /// These bytes of the file, valid until the next call; nil if they reach beyond the file's end.
     func bytes(at offset: Int, count wanted: Int) throws(CommitLogError) -> UnsafeRawBufferPointer? {
-        guard offset + wanted <= byteCount else { return nil }
+        guard offset + wanted <= readableBytes else { return nil }
         if offset < start || offset + wanted > start + count { try fill(from: offset, atLeast: wanted) }
         guard offset + wanted <= start + count else { return nil }
         let range = offset - start..<offset - start + wanted
@@ -44,7 +51,7 @@ final class SegmentWindow {
 
     /// As many of these bytes as the file has, at least one; nil at its end.
     func prefix(at offset: Int, count wanted: Int) throws(CommitLogError) -> UnsafeRawBufferPointer? {
-        let wanted = min(wanted, byteCount - offset)
+        let wanted = min(wanted, readableBytes - offset)
         guard wanted > 0 else { return nil }
         if offset < start || offset + wanted > start + count { try fill(from: offset, atLeast: wanted) }
         let found = min(wanted, start + count - offset)
@@ -55,9 +62,10 @@ final class SegmentWindow {
     private func fill(from offset: Int, atLeast wanted: Int) throws(CommitLogError) {
         if unsafe wanted > buffer.count {
             unsafe buffer.deallocate()
-            unsafe buffer = .allocate(byteCount: wanted, alignment: 4096)
+            unsafe buffer = .allocate(byteCount: roundedUp(wanted, to: blockBytes), alignment: blockBytes)
         }
-        let target = unsafe buffer
+        let target = unsafe UnsafeMutableRawBufferPointer(
+            rebasing: buffer[..<min(buffer.count, roundedUp(readableBytes - offset, to: blockBytes))])
         start = offset
         count = try accessing { () throws(FileError) in
             do throws(FileError) {

@@ -20,7 +20,7 @@ enum CommitStart: String, CaseIterable, Sendable {
 
 /// Every event that the protocol can be told, with the values that make a difference.
 enum CommitEvent: String, CaseIterable, Sendable {
-    case turnedEmpty, turnedStaged, turnedLarge, turnedLate
+    case turnedEmpty, turnedStaged, turnedLarge, turnedLate, turnedRipe
     case submitted, submittedEmpty
     case writtenAll, writtenRest, writtenZero, writtenError, writtenBeyond
     case synced, syncCancelled, syncError
@@ -28,10 +28,11 @@ enum CommitEvent: String, CaseIterable, Sendable {
 
     var value: CommitState.Event {
         switch self {
-        case .turnedEmpty: .turned(stagedBytes: 0, waitedMicroseconds: 0)
-        case .turnedStaged: .turned(stagedBytes: 100, waitedMicroseconds: 200)
-        case .turnedLarge: .turned(stagedBytes: 1000, waitedMicroseconds: 0)
-        case .turnedLate: .turned(stagedBytes: 100, waitedMicroseconds: 500)
+        case .turnedEmpty: .turned(stagedBytes: 0, waitedMicroseconds: 0, isRipe: false)
+        case .turnedStaged: .turned(stagedBytes: 100, waitedMicroseconds: 200, isRipe: false)
+        case .turnedLarge: .turned(stagedBytes: 1000, waitedMicroseconds: 0, isRipe: false)
+        case .turnedLate: .turned(stagedBytes: 100, waitedMicroseconds: 500, isRipe: false)
+        case .turnedRipe: .turned(stagedBytes: 100, waitedMicroseconds: 0, isRipe: true)
         case .submitted: .submitted(bytes: 8192)
         case .submittedEmpty: .submitted(bytes: 0)
         case .writtenAll: .written(8192)
@@ -93,7 +94,7 @@ enum CommitTable {
     private static let dead = Phase.poisoned(.write(errno: ENOSPC))
 
     private static let idle: [CommitOutcome] = [
-        stays(.idle), .does(.seal, .idle), .does(.seal, .idle), .does(.seal, .idle),
+        stays(.idle), .does(.seal, .idle), .does(.seal, .idle), .does(.seal, .idle), .does(.seal, .idle),
         stays(whole), .traps,
         .traps, .traps, .traps, .traps, .traps,
         .traps, .traps, .traps,
@@ -101,55 +102,56 @@ enum CommitTable {
     ]
     private static let idleLingering: [CommitOutcome] = [
         stays(.idle), .does(.linger(microseconds: 300), .idle), .does(.seal, .idle), .does(.seal, .idle),
+        .does(.seal, .idle),
         stays(whole), .traps,
         .traps, .traps, .traps, .traps, .traps,
         .traps, .traps, .traps,
         broken,
     ]
     private static let writingDirect: [CommitOutcome] = [
-        stays(whole), stays(whole), stays(whole), stays(whole),
+        stays(whole), stays(whole), stays(whole), stays(whole), stays(whole),
         .traps, .traps,
         .does(.publish, .idle), .does(.writeRest(from: 4096), rest), noProgress, noSpace, .traps,
         .traps, .traps, .traps,
         broken,
     ]
     private static let writingBuffered: [CommitOutcome] = [
-        stays(whole), stays(whole), stays(whole), stays(whole),
+        stays(whole), stays(whole), stays(whole), stays(whole), stays(whole),
         .traps, .traps,
         stays(syncs), stays(syncsShort), noProgress, noSpace, .traps,
         .traps, .traps, .traps,
         broken,
     ]
     private static let writingRestDirect: [CommitOutcome] = [
-        stays(rest), stays(rest), stays(rest), stays(rest),
+        stays(rest), stays(rest), stays(rest), stays(rest), stays(rest),
         .traps, .traps,
         .traps, .does(.publish, .idle), noProgress, noSpace, .traps,
         .traps, .traps, .traps,
         broken,
     ]
     private static let writingRestBuffered: [CommitOutcome] = [
-        stays(rest), stays(rest), stays(rest), stays(rest),
+        stays(rest), stays(rest), stays(rest), stays(rest), stays(rest),
         .traps, .traps,
         .traps, stays(syncs), noProgress, noSpace, .traps,
         .traps, .traps, .traps,
         broken,
     ]
     private static let syncing: [CommitOutcome] = [
-        stays(syncs), stays(syncs), stays(syncs), stays(syncs),
+        stays(syncs), stays(syncs), stays(syncs), stays(syncs), stays(syncs),
         .traps, .traps,
         .traps, .traps, .traps, .traps, .traps,
         .does(.publish, .idle), poison(.sync(errno: ECANCELED)), poison(.sync(errno: EIO)),
         broken,
     ]
     private static let syncingShort: [CommitOutcome] = [
-        stays(syncsShort), stays(syncsShort), stays(syncsShort), stays(syncsShort),
+        stays(syncsShort), stays(syncsShort), stays(syncsShort), stays(syncsShort), stays(syncsShort),
         .traps, .traps,
         .traps, .traps, .traps, .traps, .traps,
         .does(.writeRest(from: 4096), rest), .does(.writeRest(from: 4096), rest), poison(.sync(errno: EIO)),
         broken,
     ]
     private static let poisoned: [CommitOutcome] = [
-        stays(dead), stays(dead), stays(dead), stays(dead),
+        stays(dead), stays(dead), stays(dead), stays(dead), stays(dead),
         .traps, .traps,
         stays(dead), stays(dead), stays(dead), stays(dead), stays(dead),
         stays(dead), stays(dead), stays(dead),

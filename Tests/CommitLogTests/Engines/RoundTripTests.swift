@@ -52,7 +52,7 @@ struct RoundTripTests {
         let directory = try ScratchDirectory()
         let log = try way.open(directory)
         try log.commit(bytes: 100)
-        let count = 3 * Int(CommitLogLimits.ringEntryCount)
+        let count = 3 * Int(CommitLogLimits.ringEntryCountDefault)
         let block = ScratchDirectory.block
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count * block, alignment: block)
         defer { buffer.deallocate() }

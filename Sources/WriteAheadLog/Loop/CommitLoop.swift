@@ -1,0 +1,157 @@
+import CommitLog
+import Glibc
+import LogFormat
+
+/// The thread that drives a log, and what others share with it.
+///
+/// - Everything that changes is touched with the lock held, by whichever thread holds it; only `CommitLog.sleep` is called
+///   without, and by the loop's thread alone.
+/// - The directory is opened and let go on the loop's thread.
+/// - A batch is told to those who wait for it after its records are durable for readers and in the statistics.
+final class CommitLoop: @unchecked Sendable {
+    // Sendable, as the lock guards everything that changes, `answers` aside, which keeps its own order.
+    let configuration: WriteAheadLog.Configuration
+    let directory: String
+    let clock = SystemClock()
+    let lock = Lock()
+    let answers: Progress
+    /// Bytes of the frames that a batch can hold.
+    let frameBytesMax: Int
+    let recovery: RecoveryReport
+    let fileSystem: any FileSystem
+
+    /// Bytes of a record whose frame fills a batch.
+    var recordBytesMax: Int { frameBytesMax - FrameHeader.byteCount - 4 }
+
+    /// Nil when the loop has ended.
+    var records: RecordLog?
+    /// The last statistics, from when the loop ended on.
+    var lastStatistics: WriteAheadLog.Statistics?
+    /// What the log failed with.
+    var poison: PoisonCause?
+    var observers = Observers()
+    /// The loop sleeps, or is about to, and nobody has woken it.
+    var isAsleep = false
+    var isShutDown = false
+    /// The thread has ended.
+    var hasStopped = false
+    /// Threads that wait until there is room.
+    var waiterCount = 0
+    var nextTokenID: UInt64 = 1
+
+    /// Readable when somebody has something for the loop.
+    private let wakeDescriptor: Int32
+    private static let wakeSource = 1
+    /// Set by `open`, before anybody else has the loop.
+    var thread = pthread_t()
+
+    /// Takes over a log that was opened on this thread.
+    init(
+        _ records: RecordLog, _ configuration: WriteAheadLog.Configuration, directory: String
+    ) throws(WriteAheadLogError) {
+        do throws(FileError) { wakeDescriptor = try makeEventDescriptor() } catch { throw WriteAheadLogError(error) }
+        self.records = records
+        self.configuration = configuration
+        self.directory = directory
+        answers = Progress(durable: records.log.durable.number)
+        frameBytesMax = records.log.frameBytesMax
+        recovery = RecoveryReport(records)
+        fileSystem = records.log.fileSystem
+        records.log.watch(wakeDescriptor, source: Self.wakeSource)
+    }
+
+    deinit { close(wakeDescriptor) }
+
+    /// Whether this is the loop's own thread, which must not wait for itself.
+    var isOnLoop: Bool { pthread_equal(pthread_self(), thread) != 0 }
+
+    /// Drives the log until it is shut down and everything accepted is answered.
+    func run() {
+        var events = LoopEvents()
+        var told: [Observers.Observer] = []
+        lock.lock()
+        guard let records else { preconditionFailure("a loop runs once") }
+        while true {
+            records.tick()
+            if isShutDown { records.log.commitSoon() }
+            let timeout = records.log.turn()
+            if isShutDown && !records.log.isBusy { break }
+            isAsleep = true
+            lock.unlock()
+            records.log.sleep(timeoutMicroseconds: timeout)
+            lock.lock()
+            isAsleep = false
+            records.log.take(into: &events)
+            let batch = take(events, records, &told)
+            lock.unlock()
+            // Outside of the lock, as those who are woken may want it at once.
+            if let batch { answers.release(batch) }
+            if poison != nil { answers.releaseAll() }
+            for observer in told { observer.tell() }
+            told.removeAll(keepingCapacity: true)
+            lock.lock()
+        }
+        end(records)
+    }
+
+    /// Takes in what a sleep brought; with the lock held. Returns the batch that has become durable.
+    private func take(
+        _ events: LoopEvents, _ records: RecordLog, _ told: inout [Observers.Observer]
+    ) -> BatchNumber? {
+        if events.sources.contains(Self.wakeSource) { clearEvent(wakeDescriptor) }
+        if !events.finishedFiles.isEmpty { records.noteFinishedFile() }
+        if let batch = events.durable {
+            records.publish(batch)
+            answers.advance(to: batch.number)
+            observers.take(through: batch.number, into: &told)
+        }
+        if poison == nil, let cause = records.log.poisonCause {
+            poison = cause
+            answers.end()
+            observers.takeAll(into: &told)
+        }
+        if waiterCount > 0 { lock.wakeAll() }
+        return events.durable?.number
+    }
+
+    /// Seals the log and lets go of it; with the lock held, which it gives back.
+    private func end(_ records: RecordLog) {
+        // Everything is durable or poisoned; what is left is the seal, which nobody waits for.
+        _ = records.log.finish(deadlineMicroseconds: .max)
+        poison = records.log.poisonCause
+        answers.end()
+        lastStatistics = WriteAheadLog.Statistics(records)
+        self.records = nil
+        lock.wakeAll()
+        lock.unlock()
+        answers.releaseAll()
+    }
+
+    /// Has the loop look at what was staged, if it would not by itself. Called with the lock held, which it gives back.
+    func unlockAndWake(if isDue: Bool) {
+        let wakes = isDue && isAsleep
+        if wakes { isAsleep = false }
+        lock.unlock()
+        if wakes { signalEvent(wakeDescriptor) }
+    }
+
+    /// Waits until the loop has gone round once more; with the lock held.
+    func waitForRoom(_ records: RecordLog) {
+        if records.log.isTurnDue && isAsleep {
+            isAsleep = false
+            signalEvent(wakeDescriptor)
+        }
+        waiterCount += 1
+        lock.wait()
+        waiterCount -= 1
+    }
+
+    /// The last batch with something in it that is not known to be durable, or else the last durable one; with the lock held.
+    func lastBatch(_ records: RecordLog) -> BatchNumber {
+        records.log.pending.staged.frames > 0 ? records.log.fillingNumber : records.log.fillingNumber.previous
+    }
+}
+
+extension BatchNumber {
+    fileprivate var previous: BatchNumber { BatchNumber(rawValue: rawValue - 1) }
+}
