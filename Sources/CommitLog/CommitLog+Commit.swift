@@ -74,7 +74,7 @@ public struct LoopEvents {
 extension CommitLog {
     /// What is staged, and what is with the disk.
     public var pending: (staged: Counters.Amount, inFlight: Counters.Amount) {
-        (counters.staged, inFlight?.staged ?? Counters.Amount())
+        (staged, inFlight?.staged ?? Counters.Amount())
     }
 
     /// Something is staged or in flight, and will end.
@@ -83,36 +83,35 @@ extension CommitLog {
     /// What was staged last makes a difference to the next turn: it can hand the batch over, or has to count its linger.
     public var isTurnDue: Bool {
         guard !commit.isInFlight, !builders[filling].isEmpty else { return false }
-        return configuration.lingerMicroseconds == 0 || counters.staged.frames == 1 || isRipe
+        return configuration.lingerMicroseconds == 0 || staged.frames == 1 || isRipe
             || builders[filling].byteCount >= configuration.lingerBytesMax
     }
 
-    private var isRipe: Bool { isCommitWanted || counters.staged.records >= configuration.lingerRecordsMax }
+    private var isRipe: Bool { isCommitWanted || staged.records >= configuration.lingerRecordsMax }
 
     /// Bytes of the frames that are staged or in flight.
-    public var pendingBytes: Int { counters.staged.bytes + (inFlight?.staged.bytes ?? 0) }
+    public var pendingBytes: Int { staged.bytes + (inFlight?.staged.bytes ?? 0) }
 
     /// The next turn hands over what is staged as soon as the disk is free, however long it might have lingered.
     public func commitSoon() { isCommitWanted = !builders[filling].isEmpty }
 
-    /// Performs what the protocol says.
-    func perform(_ action: CommitState.Action, _ result: inout LoopEvents) {
+    /// Performs what the protocol says. With `goesOn` the next batch is handed over behind one that has ended.
+    func perform(_ action: CommitState.Action, _ result: inout LoopEvents, goesOn: Bool = true) {
         switch action {
         case .none, .linger: break
         case .seal: preconditionFailure("only a turn seals")
         case .writeRest(let written): writeRest(from: written)
-        case .poison: counters.staged = Counters.Amount()
-        case .publish: publish(&result)
+        case .poison: staged = Counters.Amount()
+        case .publish: publish(&result, goesOn: goesOn)
         }
     }
 
     /// Offers the filling batch to the protocol; returns how long it wants to linger.
     func advance(_ now: Int64) -> Int64? {
-        let builder = builders[filling]
-        let staged = builder.isEmpty ? 0 : builder.byteCount
-        switch commit.handle(.turned(stagedBytes: staged, waitedMicroseconds: now - fillingSince, isRipe: isRipe)) {
+        switch offer(now) {
         case .seal:
-            sealAndSubmit(now)
+            seal(now)
+            writeRest(from: 0)
             return nil
         case .linger(let microseconds): return microseconds
         case .none: return nil
@@ -120,7 +119,14 @@ extension CommitLog {
         }
     }
 
-    private func publish(_ result: inout LoopEvents) {
+    /// Asks the protocol what to do with the filling batch.
+    func offer(_ now: Int64) -> CommitState.Action {
+        let builder = builders[filling]
+        let bytes = builder.isEmpty ? 0 : builder.byteCount
+        return commit.handle(.turned(stagedBytes: bytes, waitedMicroseconds: now - fillingSince, isRipe: isRipe))
+    }
+
+    private func publish(_ result: inout LoopEvents, goesOn: Bool) {
         guard let batch = inFlight else { preconditionFailure("a batch was published that was not in flight") }
         inFlight = nil
         let now = clock.monotonicMicroseconds
@@ -134,8 +140,10 @@ extension CommitLog {
             segment: segment.position, beginsSegment: batch.header.position == segment.firstBatchPosition)
         idleSince = now
         // The disk goes on before anyone is released. The finished batch's buffer is filled again only after that.
-        _ = advance(now)
-        device.submit()
+        if goesOn {
+            _ = advance(now)
+            device.submit()
+        }
         let bytes = unsafe staging.buffer(batch.stagingIndex)[..<Int(batch.header.byteCount)]
         unsafe recent.insert(UnsafeRawBufferPointer(rebasing: bytes), at: batch.header.position)
     }
@@ -147,7 +155,8 @@ extension CommitLog {
         return segment
     }
 
-    private func sealAndSubmit(_ now: Int64) {
+    /// Makes the filling batch the one in flight; the caller writes it.
+    func seal(_ now: Int64) {
         let byteCount = builders[filling].byteCount
         if roundedUp(byteCount, to: Int(active.header.blockBytes)) > active.remainingBytes { turnSegment() }
         let block = Int(active.header.blockBytes)
@@ -160,24 +169,27 @@ extension CommitLog {
         precondition(padded <= active.remainingBytes, "a batch reaches beyond its segment")
         let batch = InFlightBatch(
             stagingIndex: filling, header: header, paddedBytes: padded, fileOffset: UInt64(position - active.position),
-            since: now, staged: counters.staged)
-        counters.staged = Counters.Amount()
+            since: now, staged: staged)
+        staged = Counters.Amount()
         inFlight = batch
         chain = ChainState(after: header)
         active.end = position + padded
         filling = 1 - filling
         isCommitWanted = false
         builders[filling].reset()
-        writeRest(from: 0)
         _ = commit.handle(.submitted(bytes: padded))
     }
 
     private func writeRest(from written: Int) {
+        let (bytes, fileOffset) = unsafe rest(from: written)
+        unsafe device.write(bytes, stagingIndex: 1 - filling, at: fileOffset)
+    }
+
+    /// What is left to write of the batch in flight, and where.
+    func rest(from written: Int) -> (bytes: UnsafeRawBufferPointer, fileOffset: UInt64) {
         guard let batch = inFlight else { preconditionFailure("there is nothing in flight to write on") }
         let bytes = unsafe staging.buffer(batch.stagingIndex)[written..<batch.paddedBytes]
-        unsafe device.write(
-            UnsafeRawBufferPointer(rebasing: bytes), stagingIndex: batch.stagingIndex,
-            at: batch.fileOffset + UInt64(written))
+        return unsafe (UnsafeRawBufferPointer(rebasing: bytes), batch.fileOffset + UInt64(written))
     }
 
     /// Stages a seal frame after a second without appends: it proves the last batch durable.

@@ -19,8 +19,9 @@ extension CommitLog {
         device.target(descriptor)
         fileSystem.close(activeDescriptor)
         activeDescriptor = descriptor
-        segments.append(
-            Segment(header: header, chainStart: chain, end: header.position + Int(header.blockBytes)))
+        let segment = Segment(header: header, chainStart: chain, end: header.position + Int(header.blockBytes))
+        segments.append(segment)
+        remainingBytes = segment.remainingBytes
         spare = .none
         prepareSpare()
     }

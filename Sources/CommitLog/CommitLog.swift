@@ -28,18 +28,24 @@ public final class CommitLog {
 
     var commit: CommitState
     /// One builder for each staging buffer.
-    var builders: [BatchBuilder]
+    let builders: [BatchBuilder]
     /// The index of the builder that frames are staged in; the other one's bytes may be with the disk.
     var filling = 0
     /// When the first frame of the filling batch was staged.
     var fillingSince: Int64 = 0
     /// The filling batch shall not linger.
     var isCommitWanted = false
+    /// What is in the filling batch.
+    var staged = Counters.Amount()
     var inFlight: InFlightBatch?
+    /// The batch in flight is written by the thread that waits for it, and not by the device.
+    var isCommittingHere = false
     /// The chain up to the last batch that was sealed.
     var chain: ChainState
     /// The segments in the order of their positions, the last one active.
     public internal(set) var segments: [Segment]
+    /// Those of the active one. By itself, as each append asks for it.
+    var remainingBytes: Int
     var activeDescriptor: Int32
     var spare: SpareState = .none
     var recent: RecentBatches
@@ -79,6 +85,7 @@ public final class CommitLog {
         storeID = log.storeID
         chain = log.chain
         segments = log.segments
+        remainingBytes = log.segments[log.segments.count - 1].remainingBytes
         retirement = Retirement(leftovers: log.retired)
         self.activeDescriptor = activeDescriptor
         recent = RecentBatches(capacityBytes: configuration.recentBytesMax)
@@ -125,7 +132,10 @@ public final class CommitLog {
     /// The active segment.
     public internal(set) var active: Segment {
         get { segments[segments.count - 1] }
-        set { segments[segments.count - 1] = newValue }
+        set {
+            segments[segments.count - 1] = newValue
+            remainingBytes = newValue.remainingBytes
+        }
     }
 
     /// True from the first failed write or sync on: nothing is acknowledged any more in this process.
@@ -158,7 +168,7 @@ public final class CommitLog {
         isSealed = header.kind == .seal
         // Copies of records are not records.
         let isCopy = header.kind == .moved
-        counters.staged.add(
+        staged.add(
             records: isCopy ? 0 : Int(header.recordCount), bytes: frameBytes,
             recordBytes: isCopy ? 0 : Int(header.payloadBytes))
         return .staged(StagedFrame(batch: fillingNumber, byteOffset: offset, byteCount: frameBytes))
@@ -175,12 +185,12 @@ public final class CommitLog {
         if let cause = poisonCause { return .poisoned(cause) }
         let builder = builders[filling]
         guard builder.fits(frameBytes: frameBytes) else { return .busy }
-        let records = counters.staged.records
+        let records = staged.records
         if records > 0 && records + recordCount > configuration.batchRecordsMax { return .busy }
-        let block = Int(active.header.blockBytes)
-        let padded = roundedUp(builder.byteCount + frameBytes, to: block)
+        // A segment with other blocks is closed, and has no bytes left.
+        let padded = roundedUp(builder.byteCount + frameBytes, to: engine.blockBytes)
         let reserve = kind.bytesLeft(of: configuration.reserveBytes)
-        if padded + reserve <= active.remainingBytes { return nil }
+        if padded + reserve <= remainingBytes { return nil }
         switch spare {
         case .ready: return nil
         case .failed(let error, _): return .noSegment(error)
@@ -201,8 +211,9 @@ public final class CommitLog {
         let waiting = advance(now)
         if waiting != nil { return waiting }
         if sealIfIdle(now) { return advance(now) }
-        // What is with the disk wakes the loop by its completion.
-        if isSealed || commit.isInFlight || commit.isPoisoned { return nil }
+        if isSealed || commit.isPoisoned { return nil }
+        // The completion of what is with the device wakes the loop; nothing does so behind a write of somebody else's.
+        if commit.isInFlight { return isCommittingHere ? CommitLogLimits.sealAfterMicroseconds : nil }
         return max(1, idleSince + CommitLogLimits.sealAfterMicroseconds - now)
     }
 

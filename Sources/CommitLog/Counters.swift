@@ -19,8 +19,6 @@ public struct Counters {
         }
     }
 
-    /// In the filling batch.
-    public internal(set) var staged = Amount()
     public private(set) var batches: UInt64 = 0
     public private(set) var records: UInt64 = 0
     public private(set) var recordBytes: UInt64 = 0

@@ -26,8 +26,9 @@ public enum CommitLogLimits {
     public static let openSegmentCountMax = 64
     /// Bytes a second at which a spare segment is zero-filled at least: faster hurts the commits beside it.
     public static let fillBytesPerSecondMin = 50_000_000
-    /// Bytes of one write of the zero-fill.
+    /// Bytes of one write of the zero-fill beside commits, and while appends wait for it.
     public static let fillWriteBytes = 64 << 10
+    public static let hurriedFillWriteBytes = 1 << 20
     /// Microseconds without an append after which the last batch is sealed.
     public static let sealAfterMicroseconds: Int64 = 1_000_000
     /// Microseconds after which preparing a spare segment is tried again when it failed.

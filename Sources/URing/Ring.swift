@@ -37,16 +37,17 @@ public struct Ring: ~Copyable {
     /// Asks the kernel for a ring, disabled until `restrictAndEnable`.
     ///
     /// Flags that the kernel does not know are left away step by step; see `setupFlags`.
-    /// - Parameter entries: submissions that fit the queue between two submits; rounded up to a power of two. The
-    ///   ring's memory counts against `RLIMIT_MEMLOCK` (256 entries: 28 KiB).
+    /// - Parameters:
+    ///   - entries: submissions that fit the queue between two submits; rounded up to a power of two. The ring's memory counts against `RLIMIT_MEMLOCK` (256 entries: 28 KiB).
+    ///   - isShared: several threads enter it, one at a time; without, the one that enables it.
     /// - Throws: the refusal of `io_uring_setup`; `ENOSYS` if the kernel drops completions or cannot wait with a timeout.
-    public init(entries: UInt32) throws(RingError) {
+    public init(entries: UInt32, isShared: Bool = false) throws(RingError) {
         precondition((1...32_768).contains(entries), "a ring has 1 to 32,768 entries")
         let ring = UnsafeMutablePointer<io_uring>.allocate(capacity: 1)
         unsafe ring.initialize(to: io_uring())
         let accepted: RingSetupFlags
         do throws(RingError) {
-            accepted = try unsafe Self.setUp(ring, entries: entries)
+            accepted = try unsafe Self.setUp(ring, entries: entries, isShared: isShared)
         } catch {
             unsafe ring.deallocate()
             throw error
@@ -127,10 +128,10 @@ public struct Ring: ~Copyable {
 
     /// Tries the flag sets from the best to the oldest; only `EINVAL` (an unknown flag) leads to the next one.
     private static func setUp(
-        _ ring: UnsafeMutablePointer<io_uring>, entries: UInt32
+        _ ring: UnsafeMutablePointer<io_uring>, entries: UInt32, isShared: Bool
     ) throws(RingError) -> RingSetupFlags {
         var result = -EINVAL
-        for flags in RingSetupFlags.attempts {
+        for flags in RingSetupFlags.attempts where !isShared || !flags.contains(.singleIssuer) {
             result = unsafe io_uring_queue_init(entries, ring, flags.rawValue)
             if result == -EINVAL { continue }
             try check(result, "io_uring_setup")

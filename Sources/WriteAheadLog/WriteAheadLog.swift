@@ -57,48 +57,6 @@ public final class WriteAheadLog: Sendable {
     /// Bytes of the largest record.
     public var recordBytesMax: Int { loop.recordBytesMax }
 
-    /// Accepts one record, copying its bytes once. It is durable when the token is completed.
-    ///
-    /// Throws `tooLarge`, `pendingLimit`, `noSpace`, `poisoned` or `shutDown`; nothing was accepted then. Blocks while there is no
-    /// room, unless the configuration says `.fails`.
-    public func append(_ record: UnsafeRawBufferPointer) throws(WriteAheadLogError) -> CompletionToken {
-        unsafe try loop.append(records: 1, bytes: record.count) { lengths, payload in
-            unsafe lengths.storeBytes(of: UInt32(record.count).littleEndian, as: UInt32.self)
-            unsafe payload.copyMemory(from: record)
-        }
-    }
-
-    /// As `append(_:)` of a buffer.
-    public func append(_ record: RawSpan) throws(WriteAheadLogError) -> CompletionToken {
-        let result: Result<CompletionToken, WriteAheadLogError> = unsafe record.withUnsafeBytes { bytes in
-            Result { () throws(WriteAheadLogError) in unsafe try append(bytes) }
-        }
-        return try result.get()
-    }
-
-    /// As `append(_:)` of a buffer.
-    public func append(_ record: [UInt8]) throws(WriteAheadLogError) -> CompletionToken {
-        unsafe try append(record.span.bytes)
-    }
-
-    /// Accepts several records as one: they are durable together, or none of them is there, whatever happens. Their
-    /// positions follow one another.
-    ///
-    /// Throws as `append(_:)` does. Without records the token is that of everything accepted before.
-    public func append(contentsOf records: some Collection<[UInt8]>) throws(WriteAheadLogError) -> CompletionToken {
-        let bytes = records.reduce(0) { $0 + $1.count }
-        return unsafe try loop.append(records: records.count, bytes: bytes) { lengths, payload in
-            var index = 0
-            var offset = 0
-            for record in records {
-                unsafe lengths.storeBytes(of: UInt32(record.count).littleEndian, toByteOffset: index, as: UInt32.self)
-                unsafe UnsafeMutableRawBufferPointer(rebasing: payload[offset...]).copyBytes(from: record)
-                index += 4
-                offset += record.count
-            }
-        }
-    }
-
     /// Blocks until everything that was accepted before is durable, without letting it linger. Throws `poisoned` or
     /// `shutDown`.
     public func flush() throws(WriteAheadLogError) { try loop.submitPending().wait() }

@@ -31,6 +31,11 @@ public protocol LogDevice: AnyObject {
     func submit()
     /// Hands over what was started, waits for an event or the time (nil: no limit, 0: not at all), adds the events.
     func wait(timeoutMicroseconds: Int64?, into events: inout [DeviceEvent])
+    /// Whether `writeNow` may be called.
+    var writesForCallers: Bool { get }
+    /// Writes and syncs on the calling thread, whichever it is, in place of a `write`: one at a time, and none of either
+    /// kind beside it.
+    func writeNow(_ bytes: UnsafeRawBufferPointer, at fileOffset: UInt64) -> WriteOutcome
     /// Something that was handed over has not ended: the kernel may still use its buffer, whoever waits for it.
     var isBusy: Bool { get }
 }
@@ -38,6 +43,12 @@ public protocol LogDevice: AnyObject {
 extension LogDevice {
     /// For a device that leaves buffers alone once nobody drives it.
     public var isBusy: Bool { false }
+
+    /// For a device that stands between the log and another one, or simulates one.
+    public var writesForCallers: Bool { false }
+    public func writeNow(_ bytes: UnsafeRawBufferPointer, at fileOffset: UInt64) -> WriteOutcome {
+        preconditionFailure("the device does not write for its callers")
+    }
 }
 
 /// The result of a read of which nothing more will be heard: its buffer belongs to the kernel for as long as the

@@ -28,6 +28,8 @@ public final class RingDevice: LogDevice {
     private let mode: WriteMode
     private let entryCount: Int
     private var ring: Ring
+    /// Nil where the kernel gives no second ring: the loop then commits for everybody.
+    private let callers: CallersRing?
     private let hasRegisteredBuffers: Bool
     private var hasRegisteredFile: Bool
     private var descriptor: Int32 = -1
@@ -58,6 +60,7 @@ public final class RingDevice: LogDevice {
         // A sandbox may allow the making of a ring and refuse its use.
         try ring.submitAndWait(timeoutMicroseconds: 0, into: &completions)
         self.ring = ring
+        do throws(RingError) { callers = try CallersRing() } catch { callers = nil }
         entryCount = Int(entries)
         hasRegisteredFile = hasFile
         hasRegisteredBuffers = hasBuffers
@@ -87,6 +90,13 @@ public final class RingDevice: LogDevice {
             precondition(
                 ring.fsync(file: file, dataOnly: true, tag: tag(.sync)), "the sync did not fit behind its write")
         }
+    }
+
+    public var writesForCallers: Bool { callers != nil && failure == nil }
+
+    public func writeNow(_ bytes: UnsafeRawBufferPointer, at fileOffset: UInt64) -> WriteOutcome {
+        guard let callers else { preconditionFailure("the device does not write for its callers") }
+        return unsafe callers.write(bytes, to: descriptor, at: fileOffset, mode: mode)
     }
 
     public func read(
@@ -122,7 +132,7 @@ public final class RingDevice: LogDevice {
     }
 
     /// Whether a write, its sync or a read is with the kernel. A ring that failed says nothing about that.
-    public var isBusy: Bool { failure != nil || ring.outstandingCount > watched.count }
+    public var isBusy: Bool { failure != nil || callers?.hasFailed ?? false || ring.outstandingCount > watched.count }
 
     /// Says once that the ring has failed, ends every read, and goes on to report the watched descriptors.
     private func waitWithoutRing(_ timeoutMicroseconds: Int64?, _ events: inout [DeviceEvent]) {

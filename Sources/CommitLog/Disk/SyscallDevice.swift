@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 
 /// The commit engine for machines that deny io_uring: a writer thread and a reader thread make the blocking calls,
@@ -10,11 +9,6 @@ public final class SyscallDevice: LogDevice {
         let address: UInt
         let byteCount: Int
         let fileOffset: UInt64
-    }
-
-    private struct WriteOutcome: Sendable {
-        let written: Int32
-        let synced: Int32
     }
 
     private struct ReadJob: Sendable {
@@ -66,6 +60,12 @@ public final class SyscallDevice: LogDevice {
                 fileOffset: fileOffset))
     }
 
+    public var writesForCallers: Bool { true }
+
+    public func writeNow(_ bytes: UnsafeRawBufferPointer, at fileOffset: UInt64) -> WriteOutcome {
+        unsafe WriteOutcome(writing: bytes, to: descriptor, at: fileOffset, mode: mode)
+    }
+
     public func read(
         _ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at fileOffset: UInt64, number: UInt64
     ) {
@@ -110,24 +110,10 @@ public final class SyscallDevice: LogDevice {
         }
     }
 
-    /// A write, and in the buffered mode the sync behind it, which a short or failed write cancels as a link would.
     private static func perform(_ job: WriteJob, mode: WriteMode) -> WriteOutcome {
-        let bytes = unsafe UnsafeRawPointer(bitPattern: job.address)!
-        switch mode {
-        case .direct:
-            let written = unsafe clinux_write_data_sync(job.descriptor, bytes, job.byteCount, off_t(job.fileOffset))
-            return WriteOutcome(written: Int32(clamping: written), synced: 0)
-        case .buffered:
-            var written: Int
-            repeat {
-                written = unsafe pwrite(job.descriptor, bytes, job.byteCount, off_t(job.fileOffset))
-            } while written < 0 && errno == EINTR
-            guard written == job.byteCount else {
-                return WriteOutcome(written: written < 0 ? -errno : Int32(written), synced: -cancelledErrno)
-            }
-            let synced = fdatasync(job.descriptor) == 0 ? 0 : -errno
-            return WriteOutcome(written: Int32(written), synced: synced)
-        }
+        let bytes = unsafe UnsafeRawBufferPointer(
+            start: UnsafeRawPointer(bitPattern: job.address), count: job.byteCount)
+        return unsafe WriteOutcome(writing: bytes, to: job.descriptor, at: job.fileOffset, mode: mode)
     }
 
     private static func perform(_ job: ReadJob) -> ReadOutcome {

@@ -41,7 +41,7 @@ final class SegmentPreparation: Sendable {
 
     private func fill(_ descriptor: Int32, _ header: SegmentHeader) throws(FileError) {
         let block = Int(header.blockBytes)
-        let chunkBytes = max(CommitLogLimits.fillWriteBytes, block)
+        let chunkBytes = max(CommitLogLimits.hurriedFillWriteBytes, block)
         let chunk = UnsafeMutableRawBufferPointer.allocate(byteCount: chunkBytes, alignment: block)
         defer { unsafe chunk.deallocate() }
         unsafe _ = memset(chunk.baseAddress!, 0, chunkBytes)
@@ -49,7 +49,9 @@ final class SegmentPreparation: Sendable {
         var offset = 0
         let total = Int(header.segmentBytes)
         while offset < total {
-            let count = min(chunkBytes, total - offset)
+            let isHurried = fillBytesPerSecond.load(ordering: .relaxed) == 0
+            let stepBytes = isHurried ? chunkBytes : max(CommitLogLimits.fillWriteBytes, block)
+            let count = min(stepBytes, total - offset)
             unsafe try fileSystem.write(
                 descriptor, UnsafeRawBufferPointer(rebasing: chunk[..<count]), at: UInt64(offset))
             if offset == 0 { unsafe _ = memset(chunk.baseAddress!, 0, block) }

@@ -5,11 +5,13 @@ extension CommitLoop {
     /// Writes record lengths (u32, little-endian) and record bytes where they are staged.
     typealias Fill = (_ lengths: UnsafeMutableRawBufferPointer, _ payload: UnsafeMutableRawBufferPointer) -> Void
 
-    /// Accepts records as one frame.
-    func append(records count: Int, bytes: Int, fill: Fill) throws(WriteAheadLogError) -> CompletionToken {
+    /// Accepts records as one frame. Without `wakes` the caller has to see to it at once that they are committed.
+    func append(
+        records count: Int, bytes: Int, wakes: Bool = true, fill: Fill
+    ) throws(WriteAheadLogError) -> CompletionToken {
         let frameBytes = FrameHeader.frameBytes(fieldsBytes: 0, recordCount: count, payloadBytes: bytes)
         guard frameBytes <= frameBytesMax else { throw .tooLarge(bytes: frameBytes, bytesMax: frameBytesMax) }
-        return try accept(records: count, bytes: bytes) { records throws(WriteAheadLogError) in
+        return try accept(records: count, bytes: bytes, wakes: wakes) { records throws(WriteAheadLogError) in
             // Nothing to write: it is there when everything before it is.
             if count == 0 { return .staged(lastBatch(records), records.sequenced.upperBound) }
             return
@@ -29,7 +31,8 @@ extension CommitLoop {
 
     /// Stages something, and waits for room if there is none and the configuration says so.
     private func accept(
-        records count: Int, bytes: Int, stage: (RecordLog) throws(WriteAheadLogError) -> RecordLog.Outcome
+        records count: Int, bytes: Int, wakes: Bool = true,
+        stage: (RecordLog) throws(WriteAheadLogError) -> RecordLog.Outcome
     ) throws(WriteAheadLogError) -> CompletionToken {
         lock.lock()
         while true {
@@ -40,7 +43,7 @@ extension CommitLoop {
             case .staged(let batch, let position):
                 let token = makeToken(
                     batch, AppendResult(position: position, byteCount: bytes, recordCount: count))
-                unlockAndWake(if: records.log.isTurnDue)
+                unlockAndWake(if: wakes && records.log.isTurnDue)
                 return token
             case .noSegment(let error): throw refused(.noSpace(error.description))
             case .poisoned(let cause): throw refused(.poisoned(cause.description))

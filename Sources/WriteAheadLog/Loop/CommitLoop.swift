@@ -32,6 +32,8 @@ final class CommitLoop: @unchecked Sendable {
     var observers = Observers()
     /// The loop sleeps, or is about to, and nobody has woken it.
     var isAsleep = false
+    /// It sleeps until somebody wakes it: without a time to seal the log at.
+    var sleepsForever = false
     var isShutDown = false
     /// The thread has ended.
     var hasStopped = false
@@ -77,10 +79,12 @@ final class CommitLoop: @unchecked Sendable {
             let timeout = records.log.turn()
             if isShutDown && !records.log.isBusy { break }
             isAsleep = true
+            sleepsForever = timeout == nil
             lock.unlock()
             records.log.sleep(timeoutMicroseconds: timeout)
             lock.lock()
             isAsleep = false
+            sleepsForever = false
             records.log.take(into: &events)
             let batch = take(events, records, &told)
             lock.unlock()
@@ -100,17 +104,26 @@ final class CommitLoop: @unchecked Sendable {
     ) -> BatchNumber? {
         if events.sources.contains(Self.wakeSource) { clearEvent(wakeDescriptor) }
         if !events.finishedFiles.isEmpty { records.noteFinishedFile() }
+        let batch = publish(events, records)
+        if poison != nil {
+            observers.takeAll(into: &told)
+        } else if !observers.isEmpty {
+            observers.take(through: records.log.durable.number, into: &told)
+        }
+        if waiterCount > 0 { lock.wakeAll() }
+        return batch
+    }
+
+    /// Makes known what became of a batch; with the lock held. Returns the batch that has become durable.
+    func publish(_ events: LoopEvents, _ records: RecordLog) -> BatchNumber? {
         if let batch = events.durable {
             records.publish(batch)
             answers.advance(to: batch.number)
-            observers.take(through: batch.number, into: &told)
         }
         if poison == nil, let cause = records.log.poisonCause {
             poison = cause
             answers.end()
-            observers.takeAll(into: &told)
         }
-        if waiterCount > 0 { lock.wakeAll() }
         return events.durable?.number
     }
 

@@ -32,8 +32,9 @@ final class RecordLog {
     /// The same when everything staged will be durable.
     private(set) var sequenced: Range<RecordPosition>
     private(set) var index: RecordIndex
-    /// In the order of their numbers: the batch in flight and the filling one, at most.
-    private var pending: [Contents] = []
+    /// The batch that ends next, and the one behind it: the one in flight and the filling one.
+    private var pending: Contents?
+    private var filling: Contents?
     private var lastTimestamp: Timestamp
     private var checkpoints = CheckpointSchedule()
 
@@ -51,7 +52,6 @@ final class RecordLog {
         index = replay.index
         lastTimestamp = replay.lastTimestamp
         replayedRecordCount = replay.recordCount
-        pending.reserveCapacity(2)
         // The batch of the epoch was not replayed; it may have begun the segment.
         noteActiveSegment()
         checkpoints.isWanted = log.segments.count > 1 || log.hasRetiredLeftovers
@@ -100,11 +100,12 @@ final class RecordLog {
             lastTimestamp = timestamp
             sequenced = then
             let contents = Contents(number: frame.batch, next: then.upperBound, first: then.lowerBound)
-            if pending.last?.number == frame.batch {
-                pending[pending.count - 1] = contents
+            if pending == nil || pending?.number == frame.batch {
+                pending = contents
             } else {
-                precondition(pending.count < 2, "more batches are pending than there are buffers")
-                pending.append(contents)
+                precondition(
+                    filling == nil || filling?.number == frame.batch, "more batches are pending than there are buffers")
+                filling = contents
             }
             return .staged(frame.batch, position)
         }
@@ -115,8 +116,9 @@ final class RecordLog {
         let mark = RecordIndex.Mark(first: durable.upperBound, segment: batch.segment, batch: batch.position)
         index.add(mark, isFirst: batch.beginsSegment)
         if batch.beginsSegment { checkpoints.isWanted = true }
-        guard let contents = pending.first, contents.number == batch.number else { return }
-        pending.removeFirst()
+        guard let contents = pending, contents.number == batch.number else { return }
+        pending = filling
+        filling = nil
         durable = contents.first..<contents.next
     }
 

@@ -36,6 +36,7 @@ public struct CompletionToken: Sendable, Identifiable {
     /// Throws `WriteAheadLogError.poisoned`. Must not be called from a callback of `whenCompleted`: it traps there.
     @discardableResult
     public func wait() throws(WriteAheadLogError) -> AppendResult {
+        if !isCompleted { loop.commitHere(batch) }
         if !isCompleted { _ = block(untilMicroseconds: nil) }
         return try answer()
     }

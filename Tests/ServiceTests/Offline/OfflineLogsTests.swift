@@ -27,7 +27,7 @@ import Testing
     private func follow(_ frames: [Frame]) throws -> (logs: OfflineLogs, last: OfflineLogs.Taking) {
         let storage = UnsafeMutableRawBufferPointer.allocate(byteCount: 64 << 10, alignment: 8)
         defer { storage.deallocate() }
-        var builder = BatchBuilder(storage: storage.baseAddress!, capacityBytes: storage.count)
+        let builder = BatchBuilder(storage: storage.baseAddress!, capacityBytes: storage.count)
         for frame in frames {
             var fields = FieldWriter()
             if let name = frame.name { fields.append(.logName, Array(name.utf8)) }

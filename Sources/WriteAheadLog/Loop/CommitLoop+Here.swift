@@ -1,0 +1,28 @@
+import CommitLog
+import LogFormat
+
+extension CommitLoop {
+    /// Commits what is staged on the calling thread, if the batch is among it and the disk is free: a lone append then waits
+    /// for the disk alone and for no other thread. Returns at once where the loop has to do it, or does it already.
+    func commitHere(_ batch: BatchNumber) {
+        lock.lock()
+        guard let records else { return lock.unlock() }
+        guard !isShutDown, !answers.isAnswered(batch), var write = records.log.beginCommitHere() else {
+            return unlockAndWake(if: records.log.isTurnDue)
+        }
+        var events = LoopEvents()
+        while true {
+            lock.unlock()
+            let outcome = write.perform()
+            lock.lock()
+            guard let rest = records.log.endCommitHere(outcome, into: &events) else { break }
+            write = rest
+        }
+        let ended = publish(events, records)
+        // The loop tells observers, hands over what was staged meanwhile, and has to look at the clock again.
+        let isWanted = records.log.isTurnDue || isShutDown || !observers.isEmpty || poison != nil || sleepsForever
+        if waiterCount > 0 { lock.wakeAll() }
+        unlockAndWake(if: isWanted)
+        if let ended { answers.release(ended) }
+    }
+}
