@@ -66,7 +66,7 @@ let package = Package(
         .testTarget(name: "URingTests", dependencies: ["URing"], swiftSettings: tested),
         .testTarget(name: "LogFormatTests", dependencies: ["LogFormat"], swiftSettings: tested),
         .testTarget(name: "CommitLogTests", dependencies: ["CommitLog"], swiftSettings: tested),
-        .testTarget(name: "WriteAheadLogTests", dependencies: ["WriteAheadLog"], swiftSettings: tested),
+        .testTarget(name: "WriteAheadLogTests", dependencies: ["WriteAheadLog", "LogStore"], swiftSettings: tested),
         .testTarget(name: "LogStoreTests", dependencies: ["LogStore"], swiftSettings: tested),
         .testTarget(name: "SimulationTests", dependencies: ["LogStore"], swiftSettings: tested),
         .testTarget(name: "HTTPFrontEndTests", dependencies: ["HTTPFrontEnd"], swiftSettings: tested),

@@ -23,6 +23,12 @@ public struct CheckpointSchedule {
         return begin()
     }
 
+    /// Microseconds after which `isDue` wants to be asked again while there are dead segments; what is being written wakes
+    /// its owner by itself.
+    public func retirementDelay(_ log: CommitLog, now: Int64) -> Int64? {
+        log.isWritingCheckpoint ? nil : max(nextRetirement - now, CommitLogLimits.retirementMicroseconds / 10)
+    }
+
     private mutating func begin() -> Bool {
         isWanted = false
         return true

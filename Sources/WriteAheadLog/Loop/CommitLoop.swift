@@ -74,9 +74,10 @@ final class CommitLoop: @unchecked Sendable {
         lock.lock()
         guard let records else { preconditionFailure("a loop runs once") }
         while true {
-            records.tick()
+            let wanted = records.tick()
             if isShutDown { records.log.commitSoon() }
-            let timeout = records.log.turn()
+            let due = records.log.turn()
+            let timeout = if let wanted, let due { min(wanted, due) } else { wanted ?? due }
             if isShutDown && !records.log.isBusy { break }
             isAsleep = true
             sleepsForever = timeout == nil

@@ -64,6 +64,8 @@ final class RecordLog {
         fill: (_ lengths: UnsafeMutableRawBufferPointer, _ payload: UnsafeMutableRawBufferPointer) -> Void
     ) -> Outcome {
         let frameBytes = FrameHeader.frameBytes(fieldsBytes: 0, recordCount: records, payloadBytes: bytes)
+        // First: what was in flight then is pending for ever.
+        if let cause = log.poisonCause { return .poisoned(cause) }
         let pendingBytes = log.pendingBytes
         if pendingBytes > 0 && pendingBytes + frameBytes > pendingBytesMax {
             log.commitSoon()
@@ -122,11 +124,16 @@ final class RecordLog {
         durable = contents.first..<contents.next
     }
 
-    /// Does what need not be done at once. Called at each turn of the loop, after `publish`.
-    func tick() {
+    /// Does what need not be done at once. Called at each turn of the loop, after `publish`. Returns the microseconds after
+    /// which it wants to be called again, nil if it need not.
+    func tick() -> Int64? {
+        if log.poisonCause != nil { return nil }
         let first = durable.lowerBound
+        let now = clock.monotonicMicroseconds
         let hasDead = index.hasDeadSegment(first: first)
-        guard checkpoints.isDue(log, now: clock.monotonicMicroseconds, hasDead: hasDead) else { return }
+        guard checkpoints.isDue(log, now: now, hasDead: hasDead) else {
+            return hasDead || log.hasRetiredLeftovers ? checkpoints.retirementDelay(log, now: now) : nil
+        }
         let anchor = log.scanAnchor
         var segments = index.kept(first: first).filter { $0.position < anchor.segment }
         let kept = segments.map(\.position)
@@ -137,6 +144,7 @@ final class RecordLog {
                     position: anchor.segment, first: durable.upperBound))
         let checkpoint = RecordCheckpoint(first: first, lastTimestamp: lastTimestamp, segments: segments)
         log.writeCheckpoint(checkpoint.encoded, anchor: anchor, kept: kept)
+        return nil
     }
 
     /// Takes note of segments that are gone. Called when the maintenance thread has finished a file.
