@@ -63,6 +63,9 @@ let package = Package(
             ],
             swiftSettings: shipped),
 
+        // Measures the public library; bench/embed drives it.
+        .executableTarget(name: "wal-bench", dependencies: ["WriteAheadLog"], path: "bench/Embed", swiftSettings: tested),
+
         .testTarget(name: "URingTests", dependencies: ["URing"], swiftSettings: tested),
         .testTarget(name: "LogFormatTests", dependencies: ["LogFormat"], swiftSettings: tested),
         .testTarget(name: "CommitLogTests", dependencies: ["CommitLog"], swiftSettings: tested),
