@@ -64,7 +64,8 @@ let package = Package(
             swiftSettings: shipped),
 
         // Measures the public library; bench/embed drives it.
-        .executableTarget(name: "wal-bench", dependencies: ["WriteAheadLog"], path: "bench/Embed", swiftSettings: tested),
+        .executableTarget(
+            name: "wal-bench", dependencies: ["WriteAheadLog"], path: "bench/Embed", swiftSettings: tested),
 
         .testTarget(name: "URingTests", dependencies: ["URing"], swiftSettings: tested),
         .testTarget(name: "LogFormatTests", dependencies: ["LogFormat"], swiftSettings: tested),
