@@ -23,6 +23,13 @@ public struct CheckpointSchedule {
         return begin()
     }
 
+    /// Microseconds until it may be due without anything else happening; nil if that comes with a file, or not at all.
+    public func remaining(_ log: CommitLog, now: Int64, hasDead: @autoclosure () -> Bool) -> Int64? {
+        if log.isWritingCheckpoint || log.poisonCause != nil { return nil }
+        guard log.hasRetiredLeftovers || hasDead() else { return nil }
+        return now < nextRetirement ? nextRetirement - now : CommitLogLimits.retirementMicroseconds
+    }
+
     private mutating func begin() -> Bool {
         isWanted = false
         return true

@@ -122,11 +122,19 @@ final class RecordLog {
         durable = contents.first..<contents.next
     }
 
-    /// Does what need not be done at once. Called at each turn of the loop, after `publish`.
-    func tick() {
+    /// A segment holds nothing any more that is kept.
+    var hasDeadSegment: Bool { index.hasDeadSegment(first: durable.lowerBound) }
+
+    /// Does what need not be done at once. Called at each turn of the loop, after `publish`. Returns the microseconds after
+    /// which it wants to be called again, nil if something else wakes the loop before.
+    func tick() -> Int64? {
+        let now = clock.monotonicMicroseconds
+        if checkpoints.isDue(log, now: now, hasDead: hasDeadSegment) { writeCheckpoint() }
+        return checkpoints.remaining(log, now: now, hasDead: hasDeadSegment)
+    }
+
+    private func writeCheckpoint() {
         let first = durable.lowerBound
-        let hasDead = index.hasDeadSegment(first: first)
-        guard checkpoints.isDue(log, now: clock.monotonicMicroseconds, hasDead: hasDead) else { return }
         let anchor = log.scanAnchor
         var segments = index.kept(first: first).filter { $0.position < anchor.segment }
         let kept = segments.map(\.position)
