@@ -59,6 +59,7 @@ bench:
 	scripts/install-dependencies build bench
 	swift build -c release
 	bench/run
+	bench/embed --rounds 3 --no-build
 
 # The parsers under libFuzzer and AddressSanitizer: SECONDS for each target of TARGETS (all).
 SECONDS ?= 60

@@ -208,6 +208,8 @@ extension CommitLog {
             kind: kind, recordCount: 0, logID: .none, firstOffset: .zero, timestamp: clock.now, payloadBytes: 0)
         let outcome = unsafe append(header, fields: UnsafeRawBufferPointer(start: nil, count: 0)) { _, _ in }
         guard case .staged = outcome else { return false }
+        // A mark waits for no company: what waits for it is a start, an end, or a log without appends.
+        commitSoon()
         return true
     }
 }

@@ -23,11 +23,10 @@ public struct CheckpointSchedule {
         return begin()
     }
 
-    /// Microseconds until it may be due without anything else happening; nil if that comes with a file, or not at all.
-    public func remaining(_ log: CommitLog, now: Int64, hasDead: @autoclosure () -> Bool) -> Int64? {
-        if log.isWritingCheckpoint || log.poisonCause != nil { return nil }
-        guard log.hasRetiredLeftovers || hasDead() else { return nil }
-        return now < nextRetirement ? nextRetirement - now : CommitLogLimits.retirementMicroseconds
+    /// Microseconds after which `isDue` wants to be asked again while there are dead segments; what is being written wakes
+    /// its owner by itself.
+    public func retirementDelay(_ log: CommitLog, now: Int64) -> Int64? {
+        log.isWritingCheckpoint ? nil : max(nextRetirement - now, CommitLogLimits.retirementMicroseconds / 10)
     }
 
     private mutating func begin() -> Bool {

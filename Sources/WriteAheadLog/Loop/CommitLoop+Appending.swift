@@ -22,6 +22,7 @@ extension CommitLoop {
     /// Accepts that everything before a place is gone.
     func truncateFront(before first: RecordPosition) throws(WriteAheadLogError) -> CompletionToken {
         try accept(records: 0, bytes: 0) { records throws(WriteAheadLogError) in
+            if let cause = records.log.poisonCause { return .poisoned(cause) }
             guard first <= records.sequenced.upperBound else { throw .beyondEnd(next: records.sequenced.upperBound) }
             // It is gone already, or will be with what is pending.
             if first <= records.sequenced.lowerBound { return .staged(lastBatch(records), first) }

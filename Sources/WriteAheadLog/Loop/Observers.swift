@@ -11,6 +11,7 @@ struct Observers {
     private var waiting: [Observer] = []
 
     var isEmpty: Bool { waiting.isEmpty }
+    var count: Int { waiting.count }
 
     mutating func add(_ batch: BatchNumber, _ tell: @escaping @Sendable () -> Void) {
         waiting.append(Observer(batch: batch, tell: tell))

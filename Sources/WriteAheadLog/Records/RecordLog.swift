@@ -64,6 +64,8 @@ final class RecordLog {
         fill: (_ lengths: UnsafeMutableRawBufferPointer, _ payload: UnsafeMutableRawBufferPointer) -> Void
     ) -> Outcome {
         let frameBytes = FrameHeader.frameBytes(fieldsBytes: 0, recordCount: records, payloadBytes: bytes)
+        // First: what was in flight then is pending for ever.
+        if let cause = log.poisonCause { return .poisoned(cause) }
         let pendingBytes = log.pendingBytes
         if pendingBytes > 0 && pendingBytes + frameBytes > pendingBytesMax {
             log.commitSoon()
@@ -126,15 +128,15 @@ final class RecordLog {
     var hasDeadSegment: Bool { index.hasDeadSegment(first: durable.lowerBound) }
 
     /// Does what need not be done at once. Called at each turn of the loop, after `publish`. Returns the microseconds after
-    /// which it wants to be called again, nil if something else wakes the loop before.
+    /// which it wants to be called again, nil if it need not.
     func tick() -> Int64? {
-        let now = clock.monotonicMicroseconds
-        if checkpoints.isDue(log, now: now, hasDead: hasDeadSegment) { writeCheckpoint() }
-        return checkpoints.remaining(log, now: now, hasDead: hasDeadSegment)
-    }
-
-    private func writeCheckpoint() {
+        if log.poisonCause != nil { return nil }
         let first = durable.lowerBound
+        let now = clock.monotonicMicroseconds
+        let hasDead = hasDeadSegment
+        guard checkpoints.isDue(log, now: now, hasDead: hasDead) else {
+            return hasDead || log.hasRetiredLeftovers ? checkpoints.retirementDelay(log, now: now) : nil
+        }
         let anchor = log.scanAnchor
         var segments = index.kept(first: first).filter { $0.position < anchor.segment }
         let kept = segments.map(\.position)
@@ -145,6 +147,7 @@ final class RecordLog {
                     position: anchor.segment, first: durable.upperBound))
         let checkpoint = RecordCheckpoint(first: first, lastTimestamp: lastTimestamp, segments: segments)
         log.writeCheckpoint(checkpoint.encoded, anchor: anchor, kept: kept)
+        return nil
     }
 
     /// Takes note of segments that are gone. Called when the maintenance thread has finished a file.

@@ -12,7 +12,7 @@ struct SegmentPreparationTests {
         let folder = directory.directory.segmentsPath
         let calls = files.calls.filter { $0.path.hasPrefix(folder) && $0.operation != "mkdir" }.map(\.operation)
         let end = try #require(calls.firstIndex(of: "rename"))
-        let writes = Array(repeating: "pwrite", count: DrivenLog.segmentBytes / CommitLogLimits.fillWriteBytes)
+        let writes = Array(repeating: "pwrite", count: DrivenLog.segmentBytes / CommitLogLimits.hurriedFillWriteBytes)
         // The sync before the start trusts the names that are there, the file, and its name.
         let expected: [String] = ["fsync", "unlink", "open"] + writes + ["fdatasync", "rename", "fsync"]
         #expect(Array(calls[...(end + 1)]) == expected)
