@@ -58,6 +58,7 @@ public final class CommitLog {
     var isSealed = false
     var fillRate = FillRate()
     private var events: [DeviceEvent] = []
+    private var isClosed = false
 
     init(
         _ configuration: CommitLogConfiguration, _ environment: Environment, _ log: RecoveredLog,
@@ -96,7 +97,12 @@ public final class CommitLog {
         device.target(activeDescriptor)
     }
 
-    deinit {
+    deinit { close() }
+
+    /// Lets go of the directory and of everything that runs; nothing else may be called behind it. On the loop's thread.
+    public func close() {
+        guard !isClosed else { return }
+        isClosed = true
         guard endsWhatIsUnderWay() else { return giveUp() }
         maintenance.hurry()
         maintenance.stop()
@@ -106,6 +112,7 @@ public final class CommitLog {
         device.target(-1)
         fileSystem.close(activeDescriptor)
         if case .ready(_, let descriptor) = spare { fileSystem.close(descriptor) }
+        lock = nil
     }
 
     /// Waits a moment for what the disk was given; false if it does not end.

@@ -82,6 +82,9 @@ public final class RecordReader {
         while true {
             if let found = try nextFrame() {
                 guard found.header.kind == .append else { continue }
+                guard found.header.firstOffset.rawValue < RecordCheckpoint.numberMax else {
+                    throw .damaged(file: "wal", cause: "a frame names a place that no log reaches")
+                }
                 frame = found
                 recordIndex = 0
                 recordOffset = 0
@@ -103,6 +106,7 @@ public final class RecordReader {
         batch = nil
         while true {
             let part = try loop.part(at: batchPlace, or: position)
+            if let place = batchPlace, place < part.segment.position { batches = nil }
             do throws(CommitLogError) {
                 if try readBatch(of: part) { return true }
             } catch {

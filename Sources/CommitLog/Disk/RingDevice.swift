@@ -92,7 +92,8 @@ public final class RingDevice: LogDevice {
         }
     }
 
-    public var writesForCallers: Bool { callers != nil && failure == nil }
+    /// Other threads ask: it says nothing of the loop's ring, which may fail meanwhile.
+    public var writesForCallers: Bool { callers != nil }
 
     public func writeNow(_ bytes: UnsafeRawBufferPointer, at fileOffset: UInt64) -> WriteOutcome {
         guard let callers else { preconditionFailure("the device does not write for its callers") }

@@ -44,13 +44,17 @@ extension CommitLoop {
             case .staged(let batch, let position):
                 let token = makeToken(
                     batch, AppendResult(position: position, byteCount: bytes, recordCount: count))
+                if !wakes { hasUntold = true }
                 unlockAndWake(if: wakes && records.log.isTurnDue)
                 return token
-            case .noSegment(let error): throw refused(.noSpace(error.description))
+            case .noSegment(let error):
+                // The loop tries again to make one when it goes round, and may have no other reason to.
+                unlockAndWake(if: true)
+                throw .noSpace(error.description)
             case .poisoned(let cause): throw refused(.poisoned(cause.description))
             case .busy:
                 // The loop makes the room: it cannot wait for itself.
-                if configuration.overflow == .fails || isOnLoop { throw refused(.pendingLimit) }
+                if configuration.overflow == .fails || isOnLoopThatRuns { throw refused(.pendingLimit) }
                 waitForRoom(records)
             }
         }

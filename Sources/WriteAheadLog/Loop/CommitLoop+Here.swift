@@ -8,7 +8,7 @@ extension CommitLoop {
         lock.lock()
         guard let records else { return lock.unlock() }
         guard !isShutDown, !answers.isAnswered(batch), var write = records.log.beginCommitHere() else {
-            return unlockAndWake(if: records.log.isTurnDue)
+            return unlockAndWake(if: records.log.isTurnDue || hasUntold)
         }
         var events = LoopEvents()
         while true {
@@ -19,10 +19,16 @@ extension CommitLoop {
             write = rest
         }
         let ended = publish(events, records)
-        // The loop tells observers, hands over what was staged meanwhile, and has to look at the clock again.
-        let isWanted = records.log.isTurnDue || isShutDown || !observers.isEmpty || poison != nil || sleepsForever
+        let isPoisoned = poison != nil
+        // The loop tells observers, hands over or lets linger what was staged meanwhile, frees space, and has to look at the
+        // clock again.
+        let isWanted =
+            records.log.isBusy || isShutDown || !observers.isEmpty || isPoisoned || sleepsForever
+            || records.hasDeadSegment
+        if isWanted && !isAsleep { hasNews = true }
         if waiterCount > 0 { lock.wakeAll() }
         unlockAndWake(if: isWanted)
         if let ended { answers.release(ended) }
+        if isPoisoned { answers.releaseAll() }
     }
 }

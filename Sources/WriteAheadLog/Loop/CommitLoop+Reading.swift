@@ -15,13 +15,15 @@ extension CommitLoop {
         let durableEnd: Position
     }
 
-    /// The segment at a position of the write-ahead log, or where to begin for a record. Throws `truncated` where the
-    /// record has been let go of.
+    /// The segment at a position of the write-ahead log or behind it, or where to begin for a record. Throws `truncated`
+    /// where the record has been let go of.
     func part(at place: Position?, or position: RecordPosition) throws(WriteAheadLogError) -> Part {
         try withRecords { records throws(WriteAheadLogError) in
             let first = records.durable.lowerBound
             let begin = records.index.mark(before: position)?.batch
-            guard position >= first, let start = place ?? begin, let segment = records.log.segment(containing: start)
+            // A reader that stands at the end of a segment may find it gone: it goes on with the next one.
+            guard position >= first, let start = place ?? begin,
+                let segment = records.log.segments.first(where: { $0.limit > start })
             else { throw .truncated(first: first) }
             let isActive = segment.position == records.log.active.position
             return Part(

@@ -35,6 +35,12 @@ final class CommitLoop: @unchecked Sendable {
     /// It sleeps until somebody wakes it: without a time to seal the log at.
     var sleepsForever = false
     var isShutDown = false
+    /// Something was staged without waking the loop, which has not gone round since.
+    var hasUntold = false
+    /// Somebody else has ended a batch, and the loop was awake and did not see it.
+    var hasNews = false
+    /// The thread has nothing more to do for anybody.
+    var isDone = false
     /// The thread has ended.
     var hasStopped = false
     /// Threads that wait until there is room.
@@ -64,8 +70,11 @@ final class CommitLoop: @unchecked Sendable {
 
     deinit { close(wakeDescriptor) }
 
-    /// Whether this is the loop's own thread, which must not wait for itself.
-    var isOnLoop: Bool { pthread_equal(pthread_self(), thread) != 0 }
+    /// Whether this is the loop's own thread, which must not wait for itself. A later thread may be given the same number.
+    var isOnLoop: Bool { isOnLoopThatRuns && !lock.withLock { isDone } }
+
+    /// The same while `records` is there; with the lock held or not.
+    var isOnLoopThatRuns: Bool { pthread_equal(pthread_self(), thread) != 0 }
 
     /// Drives the log until it is shut down and everything accepted is answered.
     func run() {
@@ -74,12 +83,12 @@ final class CommitLoop: @unchecked Sendable {
         lock.lock()
         guard let records else { preconditionFailure("a loop runs once") }
         while true {
-            let wanted = records.tick()
+            let upkeep = records.tick()
             if isShutDown { records.log.commitSoon() }
-            let due = records.log.turn()
-            let timeout = if let wanted, let due { min(wanted, due) } else { wanted ?? due }
+            let timeout = sleepTime(records.log.turn(), upkeep)
             if isShutDown && !records.log.isBusy { break }
             isAsleep = true
+            hasUntold = false
             sleepsForever = timeout == nil
             lock.unlock()
             records.log.sleep(timeoutMicroseconds: timeout)
@@ -88,15 +97,24 @@ final class CommitLoop: @unchecked Sendable {
             sleepsForever = false
             records.log.take(into: &events)
             let batch = take(events, records, &told)
+            let isPoisoned = poison != nil
             lock.unlock()
             // Outside of the lock, as those who are woken may want it at once.
             if let batch { answers.release(batch) }
-            if poison != nil { answers.releaseAll() }
+            if isPoisoned { answers.releaseAll() }
             for observer in told { observer.tell() }
             told.removeAll(keepingCapacity: true)
             lock.lock()
         }
         end(records)
+    }
+
+    /// The shorter one of two times, nil for none; with the lock held.
+    private func sleepTime(_ turn: Int64?, _ upkeep: Int64?) -> Int64? {
+        defer { hasNews = false }
+        if hasNews { return 0 }
+        guard let turn, let upkeep else { return turn ?? upkeep }
+        return min(turn, upkeep)
     }
 
     /// Takes in what a sleep brought; with the lock held. Returns the batch that has become durable.
@@ -136,9 +154,16 @@ final class CommitLoop: @unchecked Sendable {
         answers.end()
         lastStatistics = WriteAheadLog.Statistics(records)
         self.records = nil
+        // A batch that a waiting thread has ended since the last look is known to all, and to these not yet.
+        var told: [Observers.Observer] = []
+        observers.takeAll(into: &told)
         lock.wakeAll()
         lock.unlock()
         answers.releaseAll()
+        for observer in told { observer.tell() }
+        lock.withLock { isDone = true }
+        // Not left to the last reference: a thread that was refused may hold one a moment longer.
+        records.log.close()
     }
 
     /// Has the loop look at what was staged, if it would not by itself. Called with the lock held, which it gives back.
@@ -162,7 +187,10 @@ final class CommitLoop: @unchecked Sendable {
 
     /// The last batch with something in it that is not known to be durable, or else the last durable one; with the lock held.
     func lastBatch(_ records: RecordLog) -> BatchNumber {
-        records.log.pending.staged.frames > 0 ? records.log.fillingNumber : records.log.fillingNumber.previous
+        // What was staged is forgotten when the log fails: its batch is the one that never comes.
+        let isLost = records.log.poisonCause != nil
+        return isLost || records.log.pending.staged.frames > 0
+            ? records.log.fillingNumber : records.log.fillingNumber.previous
     }
 }
 

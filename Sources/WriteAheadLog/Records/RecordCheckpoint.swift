@@ -7,6 +7,8 @@ import LogFormat
 /// each segment u64 its position and u64 the place of the stream before its first batch. The last segment is the anchor's.
 struct RecordCheckpoint: Equatable {
     private static let version: UInt32 = 1
+    /// Above all places and times, far enough from the end of their integers to count on from.
+    static let numberMax = UInt64(Int64.max)
 
     let first: RecordPosition
     let lastTimestamp: Timestamp
@@ -49,6 +51,9 @@ struct RecordCheckpoint: Equatable {
             segments.append(segment)
         }
         guard reader.remainingBytes == 0 else { throw .badLength }
+        let numbers =
+            [first.rawValue, lastTimestamp.rawValue] + segments.flatMap { [$0.position.rawValue, $0.first.rawValue] }
+        guard numbers.allSatisfy({ $0 < Self.numberMax }) else { throw .badField }
         self.segments = segments
     }
 }

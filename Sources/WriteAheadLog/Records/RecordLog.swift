@@ -124,13 +124,16 @@ final class RecordLog {
         durable = contents.first..<contents.next
     }
 
+    /// A segment holds nothing any more that is kept.
+    var hasDeadSegment: Bool { index.hasDeadSegment(first: durable.lowerBound) }
+
     /// Does what need not be done at once. Called at each turn of the loop, after `publish`. Returns the microseconds after
     /// which it wants to be called again, nil if it need not.
     func tick() -> Int64? {
         if log.poisonCause != nil { return nil }
         let first = durable.lowerBound
         let now = clock.monotonicMicroseconds
-        let hasDead = index.hasDeadSegment(first: first)
+        let hasDead = hasDeadSegment
         guard checkpoints.isDue(log, now: now, hasDead: hasDead) else {
             return hasDead || log.hasRetiredLeftovers ? checkpoints.retirementDelay(log, now: now) : nil
         }

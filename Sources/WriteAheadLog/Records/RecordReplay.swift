@@ -46,6 +46,9 @@ final class RecordReplay: RecoveryVisitor {
         }
         while let frame = try nextFrame(&batch, position) {
             let header = frame.header
+            guard header.timestamp.rawValue < RecordCheckpoint.numberMax,
+                header.firstOffset.rawValue < RecordCheckpoint.numberMax
+            else { throw damage(position, "a frame names a place or a time that no log reaches") }
             lastTimestamp = max(lastTimestamp, header.timestamp)
             switch header.kind {
             case .append:

@@ -36,7 +36,10 @@ public struct CompletionToken: Sendable, Identifiable {
     /// Throws `WriteAheadLogError.poisoned`. Must not be called from a callback of `whenCompleted`: it traps there.
     @discardableResult
     public func wait() throws(WriteAheadLogError) -> AppendResult {
-        if !isCompleted { loop.commitHere(batch) }
+        if !isCompleted {
+            refuseOnLoop()
+            loop.commitHere(batch)
+        }
         if !isCompleted { _ = block(untilMicroseconds: nil) }
         return try answer()
     }
@@ -45,7 +48,8 @@ public struct CompletionToken: Sendable, Identifiable {
     @discardableResult
     public func wait(timeout: Duration) throws(WriteAheadLogError) -> AppendResult? {
         if !isCompleted {
-            let deadline = loop.clock.monotonicMicroseconds.addingClamped(timeout.microseconds)
+            refuseOnLoop()
+            let deadline = loop.clock.monotonicMicroseconds.addingClamped(max(0, timeout.microseconds))
             guard block(untilMicroseconds: deadline) else { return nil }
         }
         return try answer()
@@ -63,9 +67,12 @@ public struct CompletionToken: Sendable, Identifiable {
         return result
     }
 
-    private func block(untilMicroseconds deadline: Int64?) -> Bool {
+    private func refuseOnLoop() {
         precondition(!loop.isOnLoop, "a callback waits for the thread that it runs on")
-        return loop.answers.wait(for: batch, untilMicroseconds: deadline) { loop.clock.monotonicMicroseconds }
+    }
+
+    private func block(untilMicroseconds deadline: Int64?) -> Bool {
+        loop.answers.wait(for: batch, untilMicroseconds: deadline) { loop.clock.monotonicMicroseconds }
     }
 }
 
