@@ -72,7 +72,7 @@ let package = Package(
         .testTarget(name: "CommitLogTests", dependencies: ["CommitLog"], swiftSettings: tested),
         .testTarget(name: "WriteAheadLogTests", dependencies: ["WriteAheadLog", "LogStore"], swiftSettings: tested),
         .testTarget(name: "LogStoreTests", dependencies: ["LogStore"], swiftSettings: tested),
-        .testTarget(name: "SimulationTests", dependencies: ["LogStore"], swiftSettings: tested),
+        .testTarget(name: "SimulationTests", dependencies: ["LogStore", "WriteAheadLog"], swiftSettings: tested),
         .testTarget(name: "HTTPFrontEndTests", dependencies: ["HTTPFrontEnd"], swiftSettings: tested),
         .testTarget(
             name: "ServiceTests", dependencies: ["AppendLogService", "WriteAheadLog", "appendlog"],

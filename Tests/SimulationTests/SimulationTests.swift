@@ -15,8 +15,8 @@ struct SimulationTests {
     private static var firstFailed: UInt64 { firstFailure.withLock { $0 } }
 
     @Test(arguments: 0..<partCount) func everyAcknowledgedRecordOutlivesEveryCrash(part: Int) {
-        let first = Self.setting("SIMULATE_FIRST") ?? 1
-        let count = Self.setting("SIMULATE_SEEDS") ?? UInt64(Self.seedCountDefault)
+        let first = simulationSetting("SIMULATE_FIRST") ?? 1
+        let count = simulationSetting("SIMULATE_SEEDS") ?? UInt64(Self.seedCountDefault)
         var tally = Tally()
         let seeds = stride(from: first + UInt64(part), to: first + count, by: Self.partCount)
         // The first seed that fails is found whatever runs beside it.
@@ -58,11 +58,12 @@ struct SimulationTests {
             #expect(runs[0].disk.fingerprints() == runs[1].disk.fingerprints(), "seed \(seed)")
         }
     }
+}
 
-    private static func setting(_ name: String) -> UInt64? {
-        guard let text = getenv(name) else { return nil }
-        return UInt64(String(cString: text))
-    }
+/// A number in the environment.
+func simulationSetting(_ name: String) -> UInt64? {
+    guard let text = getenv(name) else { return nil }
+    return UInt64(String(cString: text))
 }
 
 /// Says which seed was running when the process trapped: a failed precondition is a finding too.

@@ -49,7 +49,9 @@ struct AsyncTests {
         let (log, gate) = try disk.openGated()
         gate.hold()
         let token = try log.append(sample(0))
-        for timeout in [Duration.zero, .seconds(-5), .microseconds(1), .milliseconds(3), .nanoseconds(1)] {
+        for timeout in [
+            Duration.zero, .seconds(-5), .seconds(Int64.min), .microseconds(1), .milliseconds(3), .nanoseconds(1),
+        ] {
             #expect(try token.wait(timeout: timeout) == nil)
         }
         gate.release()

@@ -78,8 +78,13 @@ final class Progress: Sendable {
         while true {
             let seen = unsafe gate.changes.pointee.load(ordering: .sequentiallyConsistent)
             if isAnswered(batch) { return true }
-            let remaining = deadline.map { $0 - now() } ?? -1
-            if deadline != nil && remaining <= 0 { return false }
+            var remaining: Int64 = -1
+            if let deadline {
+                let current = now()
+                // Compared first: the difference to a time long ago would overflow.
+                if deadline <= current { return false }
+                remaining = deadline - current
+            }
             unsafe _ = clinux_futex_wait(gate.changes, seen, remaining)
         }
     }

@@ -15,6 +15,8 @@ final class GatedDevice: LogDevice, @unchecked Sendable {
         var held: [DeviceEvent] = []
         var writeCount = 0
         var hereCount = 0
+        var here: (@Sendable () -> Int32?)?
+        var hasFailed = false
     }
 
     private let inner: any LogDevice
@@ -51,6 +53,15 @@ final class GatedDevice: LogDevice, @unchecked Sendable {
         release()
     }
 
+    /// Called when a waiting thread has written; gives the errno that this is said to have failed with.
+    func onWriteHere(_ body: @escaping @Sendable () -> Int32?) { state.withLock { $0.here = body } }
+
+    /// The device reports that it carries nothing any more.
+    func failEngine() {
+        state.withLock { $0.hasFailed = true }
+        signalEvent(wakeDescriptor)
+    }
+
     /// Writes that were handed over, those of waiting threads included, and these alone.
     var writeCount: Int { state.withLock { $0.writeCount } }
     var hereCount: Int { state.withLock { $0.hereCount } }
@@ -71,7 +82,8 @@ final class GatedDevice: LogDevice, @unchecked Sendable {
             $0.hereCount += 1
         }
         while state.withLock({ $0.holds }) { usleep(200) }
-        guard let failure = state.withLock({ $0.writeResult }) else { return outcome }
+        let here = state.withLock { $0.here }
+        guard let failure = here?().map({ -$0 }) ?? state.withLock({ $0.writeResult }) else { return outcome }
         return WriteOutcome(written: failure, synced: 0)
     }
 
@@ -91,7 +103,9 @@ final class GatedDevice: LogDevice, @unchecked Sendable {
             state.held += arrived.filter { $0 != .readable(source: Self.wakeSource) }
             let passed = state.held.filter { !state.holds || !$0.isOfWrite }
             state.held.removeAll { !state.holds || !$0.isOfWrite }
-            return passed.map { Self.changed($0, state) }
+            defer { state.hasFailed = false }
+            let failure = state.hasFailed ? [DeviceEvent.failed(.engine("the test says so"))] : []
+            return passed.map { Self.changed($0, state) } + failure
         }
     }
 

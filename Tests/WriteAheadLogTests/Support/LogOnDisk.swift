@@ -26,7 +26,11 @@ final class LogOnDisk: Sendable {
     ) throws(WriteAheadLogError) -> WriteAheadLog {
         var configuration = Self.configuration
         change(&configuration)
-        return try WriteAheadLog.open(path, configuration)
+        return try open(configuration)
+    }
+
+    func open(_ configuration: WriteAheadLog.Configuration) throws(WriteAheadLogError) -> WriteAheadLog {
+        try WriteAheadLog.open(path, configuration)
     }
 
     /// A log whose device is in the test's hands.

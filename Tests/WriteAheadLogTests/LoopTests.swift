@@ -5,14 +5,14 @@ import Testing
 @testable import CommitLog
 @testable import WriteAheadLog
 
-/// Faults that a review found by reading.
-struct ReviewTests {
+/// Who wakes the loop, and what it does when nobody does.
+struct LoopTests {
     @Test func recordsThatLingerAreCommittedThoughTheFirstOneWokeNobody() throws {
-        let directory = ReviewDirectory()
-        var configuration = ReviewDirectory.configuration
+        let directory = LogOnDisk()
+        var configuration = LogOnDisk.configuration
         configuration.commitLingerMicroseconds = 10_000
         let log = try directory.open(configuration)
-        #expect(comesTrue { log.loop.lock.withLock { log.loop.sleepsForever } })
+        #expect(becomes { log.loop.lock.withLock { log.loop.sleepsForever } })
         let first = try log.stage([1])
         let second = try log.append([2])
         let ended = onThread { _ = try? first.wait() }
@@ -22,15 +22,14 @@ struct ReviewTests {
     }
 
     @Test func aFailureOfAWaitingThreadsWriteReachesEverybodyThoughTheLoopWasAwake() throws {
-        let directory = ReviewDirectory()
-        let faults = ReviewFaults()
-        let log = try directory.open(faults)
+        let directory = LogOnDisk()
+        let (log, gate) = try directory.openGated(writesForCallers: true)
         // Nothing else is to wake it: the spare segment is there.
-        #expect(comesTrue { log.loop.lock.withLock { log.loop.sleepsForever } })
+        #expect(becomes { log.loop.lock.withLock { log.loop.sleepsForever } })
         let hold = try log.occupyLoop()
         let first = try log.stage([2])
         let (ended, told) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
-        faults.onWriteHere {
+        gate.onWriteHere {
             guard let second = try? log.append([3]) else { return EIO }
             second.whenCompleted { _ in told.signal() }
             Thread.detachNewThread {
@@ -47,7 +46,7 @@ struct ReviewTests {
     }
 
     @Test func callbacksAreToldOfWhatAWaitingThreadCommittedThoughTheLogEndsThen() throws {
-        let directory = ReviewDirectory()
+        let directory = LogOnDisk()
         let log = try directory.open()
         let hold = try log.occupyLoop()
         let token = try log.stage([2])
@@ -55,14 +54,14 @@ struct ReviewTests {
         token.whenCompleted { _ in told.signal() }
         try token.wait()
         let ended = onThread { try? log.shutdown() }
-        #expect(comesTrue { log.loop.lock.withLock { log.loop.isShutDown } })
+        #expect(becomes { log.loop.lock.withLock { log.loop.isShutDown } })
         hold.release()
         #expect(ended.comes)
         #expect(told.comes)
     }
 
     @Test func theDirectoryIsFreeBehindShutdownThoughAThreadStillHoldsTheStream() throws {
-        let directory = ReviewDirectory()
+        let directory = LogOnDisk()
         let log = try directory.open()
         let records = try log.loop.withRecords { $0 }
         try log.shutdown()
@@ -72,7 +71,7 @@ struct ReviewTests {
     }
 
     @Test func aSecondShutdownIsHarmlessOnAThreadThatHasTheNumberOfTheLoopsThread() throws {
-        let directory = ReviewDirectory()
+        let directory = LogOnDisk()
         let log = try directory.open()
         try log.shutdown()
         for _ in 0..<20 {
@@ -82,36 +81,33 @@ struct ReviewTests {
     }
 
     @Test func flushSaysThatWhatWasAcceptedFailedThoughNothingWasWithTheDisk() throws {
-        let directory = ReviewDirectory()
-        let faults = ReviewFaults()
-        var configuration = ReviewDirectory.configuration
-        configuration.commitLingerMicroseconds = 10_000_000
-        let log = try directory.open(faults, configuration)
+        let directory = LogOnDisk()
+        let (log, gate) = try directory.openGated { $0.commitLingerMicroseconds = 10_000_000 }
         let token = try log.append([1])
-        faults.fail()
+        gate.failEngine()
         log.loop.lock.lock()
         log.loop.unlockAndWake(if: true)
-        #expect(comesTrue { token.isCompleted })
+        #expect(becomes { token.isCompleted })
         #expect(throws: WriteAheadLogError.self) { try token.wait() }
         #expect(throws: WriteAheadLogError.self) { try log.flush() }
         #expect(throws: WriteAheadLogError.self) { try log.shutdown() }
     }
 
     @Test func spaceOfWhatWasLetGoOfComesBackThoughNothingElseHappens() throws {
-        let directory = ReviewDirectory()
+        let directory = LogOnDisk()
         let log = try directory.open()
         let record = [UInt8](repeating: 7, count: 100_000)
         var last = AppendResult(position: .zero, byteCount: 0, recordCount: 0)
         while try log.look(\.segments.count) < 5 { last = try log.appendAndWait(record) }
         // Checkpoints of the turns are written, and the log is sealed.
-        #expect(try comesTrue { try log.look { !$0.isWritingCheckpoint } })
+        #expect(try becomes { try log.look { !$0.isWritingCheckpoint } })
         try log.truncateFront(before: last.position).wait()
-        #expect(try comesTrue { try log.look(\.segments.count) == 1 })
+        #expect(try becomes { try log.look(\.segments.count) == 1 })
         try log.shutdown()
     }
 
     @Test func aReaderAtTheEndOfASegmentThatIsGoneGoesOnWithTheNextOne() throws {
-        let directory = ReviewDirectory()
+        let directory = LogOnDisk()
         let log = try directory.open()
         let reader = try log.records(from: .zero)
         let record = [UInt8](repeating: 7, count: 100_000)
@@ -122,14 +118,14 @@ struct ReviewTests {
         }
         #expect(reader.position == last.position)
         try log.truncateFront(before: last.position).wait()
-        #expect(try comesTrue { try log.look(\.segments.count) == 1 })
+        #expect(try becomes { try log.look(\.segments.count) == 1 })
         #expect(try reader.next()?.position == last.position)
         try log.shutdown()
     }
 
     @Test func appendsGoOnWhenTheDiskHasRoomAgainThoughTheLogSlept() throws {
-        let directory = ReviewDirectory()
-        var configuration = ReviewDirectory.configuration
+        let directory = LogOnDisk()
+        var configuration = LogOnDisk.configuration
         configuration.overflow = .fails
         let log = try directory.open(configuration)
         // The segment behind the spare one cannot be made.
@@ -140,15 +136,15 @@ struct ReviewTests {
         let record = [UInt8](repeating: 7, count: 100_000)
         var failure: WriteAheadLogError?
         #expect(
-            comesTrue {
+            becomes {
                 do throws(WriteAheadLogError) { try log.appendAndWait(record) } catch { failure = error }
                 guard case .noSpace = failure else { return false }
                 return true
             })
-        #expect(comesTrue { log.loop.lock.withLock { log.loop.sleepsForever } })
+        #expect(becomes { log.loop.lock.withLock { log.loop.sleepsForever } })
         try FileManager.default.removeItem(atPath: next + ".tmp")
         #expect(
-            comesTrue {
+            becomes {
                 do throws(WriteAheadLogError) { try log.appendAndWait(record) } catch { return false }
                 return true
             })
@@ -156,8 +152,8 @@ struct ReviewTests {
     }
 
     @Test func absurdTimesAreTakenForTheirLimits() throws {
-        let directory = ReviewDirectory()
-        var configuration = ReviewDirectory.configuration
+        let directory = LogOnDisk()
+        var configuration = LogOnDisk.configuration
         configuration.commitLingerMicroseconds = 10_000_000
         let log = try directory.open(configuration)
         let token = try log.append([1])
