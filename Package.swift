@@ -48,7 +48,7 @@ let package = Package(
         .target(
             name: "AppendLogService",
             dependencies: [
-                "CLinux", "CSimdJSON", "LogFormat", "CommitLog", "LogStore", "HTTPFrontEnd",
+                "CLinux", "CSimdJSON", "LogFormat", "CommitLog", "WriteAheadLog", "LogStore", "HTTPFrontEnd",
                 .product(name: "Logging", package: "swift-log"),
             ],
             // A link to the one at the top, which is the contract.
@@ -74,7 +74,9 @@ let package = Package(
         .testTarget(name: "LogStoreTests", dependencies: ["LogStore"], swiftSettings: tested),
         .testTarget(name: "SimulationTests", dependencies: ["LogStore", "WriteAheadLog"], swiftSettings: tested),
         .testTarget(name: "HTTPFrontEndTests", dependencies: ["HTTPFrontEnd"], swiftSettings: tested),
-        .testTarget(name: "ServiceTests", dependencies: ["AppendLogService", "appendlog"], swiftSettings: tested),
+        .testTarget(
+            name: "ServiceTests", dependencies: ["AppendLogService", "WriteAheadLog", "appendlog"],
+            swiftSettings: tested),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

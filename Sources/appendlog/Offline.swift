@@ -8,7 +8,8 @@ struct Verify: ParsableCommand {
         discussion: """
             Reads every segment, checkpoint and index file, goes on behind damage, and lists each damage with file, position \
             and cause, and what is missing for it, on standard error; a summary on standard output. Exit status 0: no \
-            damage. 1: damage. 2: the directory could not be read, or is in use.
+            damage. 1: damage. 2: the directory could not be read, or is in use. The directory of a program that embeds the \
+            write-ahead log is checked too.
             """)
 
     @Argument(help: "The data directory.")
@@ -16,9 +17,17 @@ struct Verify: ParsableCommand {
 
     func run() throws {
         try Offline.reporting { () throws(CommitLogError) in
-            let found = try Verification(OfflineLog(path: directory)) { StandardOutput.complain($0) }
-            StandardOutput.write(found.summary)
-            return found.isWhole ? .whole : .damaged
+            let log = try OfflineLog(path: directory)
+            switch log.content {
+            case .namedLogs:
+                let found = try Verification(log) { StandardOutput.complain($0) }
+                StandardOutput.write(found.summary)
+                return found.isWhole ? .whole : .damaged
+            case .singleLog:
+                let found = try StreamVerification(log) { StandardOutput.complain($0) }
+                StandardOutput.write(found.summary)
+                return found.isWhole ? .whole : .damaged
+            }
         }
     }
 }

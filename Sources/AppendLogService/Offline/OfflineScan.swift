@@ -47,6 +47,7 @@ struct OfflineScan {
 
     /// `salvagesTail`: see `OfflineLog.walk`.
     mutating func run(salvagesTail: Bool = false) throws(CommitLogError) {
+        try log.requireNamedLogs()
         do throws(CommitLogError) { _ = try log.judgeAsStart() } catch {
             guard case .damaged(let damage) = error else { throw error }
             saidByStart = damage

@@ -34,6 +34,7 @@ public struct Repair {
     /// Writes the copy, reads it back, and gives it its name: until then it is called `NAME.unfinished`, and is removed
     /// if anything fails. What is there under that name already is never touched: it may be somebody's only store.
     public func run() throws(CommitLogError) -> Result {
+        try log.requireNamedLogs()
         guard try !exists(output) else {
             throw .configuration("\(output) is there already: a repair writes to a new directory only")
         }

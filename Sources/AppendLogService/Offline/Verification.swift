@@ -45,14 +45,20 @@ public struct Verification: Sendable {
             "logs         \(logCount)", "records      \(recordCount)", "record bytes \(recordBytes)",
             "checkpoints  \(checkpointCount)",
         ]
-        lines.append(
-            tail.tornBytes == 0
-                ? "tail         whole, at position \(tail.position)"
-                : "tail         at position \(tail.position), followed by \(tail.tornBytes) bytes of a batch that was "
-                    + "never acknowledged; the next start cuts them")
+        lines.append("tail         \(tail.sentence)")
         lines.append(
             isWhole ? "no damage" : "damage       \(damageCount) places; \(lossCount) losses")
         return lines.joined(separator: "\n") + "\n"
+    }
+}
+
+extension OfflineTail {
+    /// Where the batches end, for a person.
+    var sentence: String {
+        tornBytes == 0
+            ? "whole, at position \(position)"
+            : "at position \(position), followed by \(tornBytes) bytes of a batch that was never acknowledged; the next "
+                + "start cuts them"
     }
 }
 

@@ -58,11 +58,22 @@ public final class OfflineLog {
     /// Those of them whose headers could be read.
     public var readableSegments: [SegmentHeader] { catalog.files.filter(\.hasHeader).map(\.file.header) }
 
+    /// Whose records they hold, as far as a header can be read that says so.
+    public var content: SegmentContent {
+        readableSegments.contains { $0.content == .singleLog } ? .singleLog : .namedLogs
+    }
+
+    /// Throws `otherContent` for anything but logs of the service.
+    public func requireNamedLogs() throws(CommitLogError) {
+        if content != .namedLogs { throw .otherContent(directory: directory.path, content) }
+    }
+
     var newestCheckpoint: Checkpoint? { checkpoints.compactMap(\.checkpoint).max { $0.through < $1.through } }
 
     /// Judges the directory as a start does, by the same code, changing nothing: throws what a start refuses with.
     public func judge(_ visitor: any RecoveryVisitor) throws(CommitLogError) -> RecoveryReport {
-        try Recovery(directory: directory, fileSystem: fileSystem, isReadOnly: true).run(visitor)?.report
+        try Recovery(directory: directory, fileSystem: fileSystem, content: content, isReadOnly: true).run(visitor)?
+            .report
             ?? { () -> RecoveryReport in
                 var report = RecoveryReport()
                 report.isNewStore = true

@@ -22,7 +22,7 @@ extension RecordPosition {
     static let lengthBytes = 4
 
     /// The place behind so many records with so many bytes of their own.
-    func advanced(records: Int, bytes: Int) -> RecordPosition {
+    package func advanced(records: Int, bytes: Int) -> RecordPosition {
         RecordPosition(rawValue: rawValue + UInt64(Self.lengthBytes * records + bytes))
     }
 }

@@ -2,12 +2,12 @@ import CommitLog
 import LogFormat
 
 /// Brings back what a stream of records was when its process ended.
-final class RecordReplay: RecoveryVisitor {
+package final class RecordReplay: RecoveryVisitor {
     /// The only log of such a store.
-    static let logID = LogID(rawValue: 1)
+    package static let logID = LogID(rawValue: 1)
 
-    private(set) var first = RecordPosition.zero
-    private(set) var next = RecordPosition.zero
+    package private(set) var first = RecordPosition.zero
+    package private(set) var next = RecordPosition.zero
     private(set) var lastTimestamp = Timestamp.zero
     private(set) var index = RecordIndex()
     private(set) var recordCount = 0
@@ -16,7 +16,9 @@ final class RecordReplay: RecoveryVisitor {
     /// The segment that batches are replayed in, until its first one has come.
     private var begun: Position?
 
-    func restore(_ payload: UnsafeRawBufferPointer) throws(CommitLogError) {
+    package init() {}
+
+    package func restore(_ payload: UnsafeRawBufferPointer) throws(CommitLogError) {
         do throws(FormatError) {
             let checkpoint = unsafe try RecordCheckpoint(decoding: payload)
             first = checkpoint.first
@@ -27,19 +29,19 @@ final class RecordReplay: RecoveryVisitor {
         }
     }
 
-    func index(_ segment: Segment) throws(CommitLogError) {
+    package func index(_ segment: Segment) throws(CommitLogError) {
         guard let first = starts[segment.position] else {
             throw damage(segment.position, "the checkpoint does not say which records the segment begins with")
         }
         index.add(.init(first: first, segment: segment.position, batch: segment.firstBatchPosition), isFirst: true)
     }
 
-    func begin(_ segment: Position) throws(CommitLogError) {
+    package func begin(_ segment: Position) throws(CommitLogError) {
         if let first = starts[segment] { next = first }
         begun = segment
     }
 
-    func replay(_ batch: inout BatchView, at position: Position) throws(CommitLogError) {
+    package func replay(_ batch: inout BatchView, at position: Position) throws(CommitLogError) {
         if let segment = begun ?? index.segments.last?.position {
             index.add(.init(first: next, segment: segment, batch: position), isFirst: begun != nil)
             begun = nil
@@ -66,7 +68,7 @@ final class RecordReplay: RecoveryVisitor {
         }
     }
 
-    func finish() throws(CommitLogError) {
+    package func finish() throws(CommitLogError) {
         guard first <= next else {
             throw .damaged(Damage(file: "wal", position: nil, cause: "its front is cut behind its last record"))
         }

@@ -37,7 +37,7 @@ import Testing
     }
 
     /// Writes records to logs `a` and `b`, and closes the store.
-    private func fill(_ directory: Directory) throws {
+    func fill(_ directory: Directory) throws {
         var wal = CommitLogConfiguration(directory: directory.path)
         wal.segmentBytes = 4 << 20
         let store = try LogStore.open(LogStoreConfiguration(wal: wal))
