@@ -29,6 +29,8 @@ public final class RecordReader {
     private var recordOffset = 0
     /// The place of that record.
     private var place = RecordPosition.zero
+    /// Where the frame behind the last one begins; nil before the first.
+    private var nextFramePlace: RecordPosition?
 
     init(_ loop: CommitLoop, from position: RecordPosition) throws(WriteAheadLogError) {
         self.loop = loop
@@ -85,10 +87,15 @@ public final class RecordReader {
                 guard found.header.firstOffset.rawValue < RecordCheckpoint.numberMax else {
                     throw .damaged(file: "wal", cause: "a frame names a place that no log reaches")
                 }
-                frame = found
                 recordIndex = 0
                 recordOffset = 0
                 place = RecordPosition(rawValue: found.header.firstOffset.rawValue)
+                guard nextFramePlace ?? place == place else {
+                    throw .damaged(file: "wal", cause: "the records before position \(place) are missing")
+                }
+                nextFramePlace = place.advanced(
+                    records: Int(found.header.recordCount), bytes: Int(found.header.payloadBytes))
+                frame = found
                 return true
             }
             guard try nextBatch() else { return false }
@@ -112,6 +119,7 @@ public final class RecordReader {
             } catch {
                 batches = nil
                 batchPlace = nil
+                nextFramePlace = nil
                 // What was let go of may be gone from the disk already, and cannot be read then.
                 _ = try loop.part(at: nil, or: position)
                 throw WriteAheadLogError(error)

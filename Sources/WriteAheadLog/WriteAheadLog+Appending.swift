@@ -81,6 +81,8 @@ extension WriteAheadLog {
             var index = 0
             var offset = 0
             for record in records {
+                precondition(
+                    index < lengths.count && record.count <= payload.count - offset, "a collection gave other records")
                 unsafe lengths.storeBytes(of: UInt32(record.count).littleEndian, toByteOffset: index, as: UInt32.self)
                 unsafe UnsafeMutableRawBufferPointer(rebasing: payload[offset...]).copyBytes(from: record)
                 index += 4

@@ -21,7 +21,7 @@ public final class CompletionGroup: @unchecked Sendable {
     public var allCompleted: Bool { lock.withLock { tokens.allSatisfy { $0.isCompleted } } }
 
     /// Looks without waiting, and returns those that have completed since the last call and before which none is open, in
-    /// the order in which they are tracked. Each token is returned once.
+    /// the order in which they are tracked. Each token is returned once, and stays tracked until `clear`.
     public func poll() -> [CompletionToken] {
         lock.withLock {
             let completed = tokens[seenCount...].prefix { $0.isCompleted }
