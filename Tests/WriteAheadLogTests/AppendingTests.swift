@@ -1,4 +1,3 @@
-import Synchronization
 import Testing
 
 @testable import WriteAheadLog
@@ -69,8 +68,8 @@ struct AppendingTests {
         let disk = LogOnDisk()
         let log = try disk.open()
         let count = 6_400 / threads / (isWaiting ? 10 : 1)
-        let answers = Mutex<[UInt64: Int]>([:])
-        let appended = Mutex<[[RecordPosition]]>(Array(repeating: [], count: threads))
+        let answers = Guarded<[UInt64: Int]>([:])
+        let appended = Guarded<[[RecordPosition]]>(Array(repeating: [], count: threads))
         onThreads(threads) { thread in
             for index in 0..<count {
                 do {
@@ -134,7 +133,7 @@ struct AppendingTests {
         let (waiting, waitingGate) = try disk.openGated { $0.pendingBytes = 1_000 }
         waitingGate.hold()
         _ = try waiting.append(sample(2, bytes: 900))
-        let late = Mutex<CompletionToken?>(nil)
+        let late = Guarded<CompletionToken?>(nil)
         onThreads(2) { thread in
             if thread == 0 {
                 late.withLock { $0 = try? waiting.append(sample(3, bytes: 900)) }

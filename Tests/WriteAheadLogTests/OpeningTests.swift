@@ -1,6 +1,5 @@
 import Glibc
 import LogStore
-import Synchronization
 import Testing
 
 @testable import CommitLog
@@ -136,8 +135,8 @@ struct StatisticsTests {
     @Test func theFiguresAgreeAtAnyMomentUnderLoad() throws {
         let disk = LogOnDisk()
         let log = try disk.open()
-        let accepted = Mutex(0)
-        let isDone = Mutex(false)
+        let accepted = Guarded(0)
+        let isDone = Guarded(false)
         onThreads(4) { thread in
             do {
                 if thread < 3 {

@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import Testing
 
 @testable import WriteAheadLog
@@ -16,7 +15,7 @@ struct PoisonTests {
         let inFlight = try log.append(sample(1))
         #expect(becomes { gate.isHolding })
         let staged = try log.append(sample(2))
-        let told = Mutex(0)
+        let told = Guarded(0)
         for token in [inFlight, staged] {
             token.whenCompleted { result in
                 guard case .failure(.poisoned) = result else { return }
@@ -27,7 +26,7 @@ struct PoisonTests {
         let flushing = Task { try await log.flush() }
         let group = CompletionGroup()
         for token in [inFlight, staged] { group.track(token) }
-        let blocked = Mutex(0)
+        let blocked = Guarded(0)
         let gateHolder = gate
         await withCheckedContinuation { continuation in
             onThreadsWithoutWaiting(3) { thread in
@@ -73,7 +72,7 @@ struct PoisonTests {
         let (log, gate) = try disk.openGated(writesForCallers: true)
         try log.appendAndWait(sample(0))
         gate.hold()
-        let failures = Mutex(0)
+        let failures = Guarded(0)
         onThreads(4) { thread in
             if thread == 3 {
                 #expect(becomes { gate.hereCount == 2 && log.statistics.pendingRecords == 3 })
@@ -93,7 +92,7 @@ struct PoisonTests {
         let (log, gate) = try disk.openGated { $0.pendingBytes = 500 }
         gate.hold()
         _ = try log.append(sample(0, bytes: 450))
-        let refused = Mutex(false)
+        let refused = Guarded(false)
         onThreads(2) { thread in
             if thread == 1 {
                 #expect(becomes { gate.isHolding && log.loop.lock.withLock { log.loop.waiterCount } == 1 })

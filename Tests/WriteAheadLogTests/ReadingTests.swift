@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import Testing
 
 @testable import WriteAheadLog
@@ -59,7 +58,7 @@ struct ReadingTests {
         let log = try disk.open()
         let threads = 4
         let count = 400
-        let found = Mutex<[[Int]]>([])
+        let found = Guarded<[[Int]]>([])
         onThreads(threads + 2) { thread in
             do {
                 if thread < threads {

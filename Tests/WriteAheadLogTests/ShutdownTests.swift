@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 import Testing
 
 @testable import WriteAheadLog
@@ -30,8 +29,8 @@ struct ShutdownTests {
     func aShutdownRacesWithAppends(round: Int) throws {
         let disk = LogOnDisk()
         let log = try disk.open()
-        let accepted = Mutex<[CompletionToken]>([])
-        let told = Mutex(0)
+        let accepted = Guarded<[CompletionToken]>([])
+        let told = Guarded(0)
         onThreads(10) { thread in
             do throws(WriteAheadLogError) {
                 if thread >= 8 {
@@ -61,7 +60,7 @@ struct ShutdownTests {
         let (log, gate) = try disk.openGated { $0.pendingBytes = 500 }
         gate.hold()
         let token = try log.append(sample(0, bytes: 450))
-        let refused = Mutex(false)
+        let refused = Guarded(false)
         onThreads(3) { thread in
             switch thread {
             case 0:
@@ -92,9 +91,9 @@ struct ShutdownTests {
         let disk = LogOnDisk()
         let (log, gate) = try disk.openGated()
         gate.hold()
-        let holder = Mutex<WriteAheadLog?>(nil)
+        let holder = Guarded<WriteAheadLog?>(nil)
         let token = try log.append(sample(0))
-        let isTold = Mutex(false)
+        let isTold = Guarded(false)
         func hand(_ log: consuming WriteAheadLog) { holder.withLock { $0 = log } }
         hand(log)
         #expect(becomes { gate.isHolding })
@@ -143,7 +142,7 @@ struct ShutdownTests {
     @Test func aCallbackMayAppend() throws {
         let disk = LogOnDisk()
         let log = try disk.open()
-        let count = Mutex(0)
+        let count = Guarded(0)
         @Sendable func go(_ result: Result<AppendResult, WriteAheadLogError>) {
             let next = count.withLock { count in
                 count += 1

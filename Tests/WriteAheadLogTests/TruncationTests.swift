@@ -1,4 +1,3 @@
-import Synchronization
 import Testing
 
 @testable import WriteAheadLog
@@ -82,7 +81,7 @@ struct TruncationTests {
     @Test func truncatingBesideWritersAndReadersLosesNothingThatIsKept() throws {
         let disk = LogOnDisk()
         let log = try disk.open()
-        let done = Mutex(false)
+        let done = Guarded(false)
         onThreads(4) { thread in
             do {
                 if thread < 2 {

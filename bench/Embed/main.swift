@@ -1,8 +1,11 @@
 // Measures the public library alone, in process; bench/embed drives it beside the raw writer.
 //
 //     wal-bench DIR window|rounds|threads|wait|async OUTSTANDING RECORD-BYTES SECONDS [group=N] [linger=MICROSECONDS]
+//                     [segment=MIB]
+//     wal-bench DIR count COUNT RECORD-BYTES 60
 //
-// Prints one line of JSON.
+// Prints one line of JSON. `count` appends so many records, half of them each by itself and half in groups of ten, for
+// somebody who counts what that costs.
 import Foundation
 import WriteAheadLog
 
@@ -85,6 +88,16 @@ func wait(_ log: WriteAheadLog, _ plan: Plan) throws -> Samples {
     return samples
 }
 
+/// Appends exactly so many records, in both ways.
+func count(_ log: WriteAheadLog, _ plan: Plan) throws -> Samples {
+    for _ in 0..<plan.outstanding / 2 { try log.appendAndWait(plan.record) }
+    for _ in 0..<plan.outstanding / 20 {
+        for _ in 1..<10 { _ = try log.append(plan.record) }
+        try log.append(plan.record).wait()
+    }
+    return Samples()
+}
+
 final class Gathered: @unchecked Sendable {
     private let lock = NSLock()
     private(set) var samples = Samples()
@@ -138,7 +151,7 @@ let arguments = CommandLine.arguments
 guard arguments.count >= 6, let outstanding = Int(arguments[3]), outstanding > 0, let bytes = Int(arguments[4]),
     let seconds = Double(arguments[5]), seconds <= 60
 else {
-    print("usage: wal-bench DIR window|rounds|threads|wait|async OUTSTANDING BYTES SECONDS [group=N] [linger=US]")
+    print("usage: wal-bench DIR window|rounds|threads|wait|async|count OUTSTANDING BYTES SECONDS [group=N] [linger=US]")
     exit(2)
 }
 var configuration = WriteAheadLog.Configuration()
@@ -150,6 +163,7 @@ for option in arguments[6...] {
     case "linger":
         configuration.commitLingerMicroseconds = value
         configuration.commitRecords = outstanding
+    case "segment": configuration.segmentBytes = value << 20
     default: exit(2)
     }
 }
@@ -167,6 +181,7 @@ case "window": samples = try window(log, plan)
 case "rounds": samples = try rounds(log, plan)
 case "threads": samples = try threads(log, plan)
 case "wait": samples = try wait(log, plan)
+case "count": samples = try count(log, plan)
 case "async": samples = try await tasks(log, plan)
 default: exit(2)
 }

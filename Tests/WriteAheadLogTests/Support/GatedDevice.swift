@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 
 @testable import CommitLog
 
@@ -20,7 +19,7 @@ final class GatedDevice: LogDevice, @unchecked Sendable {
     }
 
     private let inner: any LogDevice
-    private let state = Mutex(State())
+    private let state = Guarded(State())
     private let wakeDescriptor: Int32
     private static let wakeSource = 1 << 20
     /// Whether waiting threads may write by themselves.
