@@ -1,5 +1,5 @@
 # Every target builds what it needs. `make serve` and `make test` are all that a new user needs to know.
-.PHONY: serve build test test-asan test-tsan simulate mutants powercut fuzz format lint bench
+.PHONY: serve build test test-asan test-tsan simulate mutants powercut fuzz format lint bench docs
 
 serve:
 	scripts/install-dependencies build
@@ -50,10 +50,15 @@ powercut:
 	Tests/PowerCut/run --seed $(SEED) --cuts $$(($(CUTS) / 8)) --fs xfs
 
 format:
-	swift format --in-place --recursive Sources Tests Package.swift
+	swift format --in-place --recursive Sources Tests Examples Package.swift
 
 lint:
-	swift format lint --strict --recursive Sources Tests Package.swift
+	swift format lint --strict --recursive Sources Tests Examples Package.swift
+
+# The documentation of the library, into .build/documentation. A link that leads nowhere is an error.
+docs:
+	scripts/install-dependencies build
+	scripts/build-documentation
 
 bench:
 	scripts/install-dependencies build bench

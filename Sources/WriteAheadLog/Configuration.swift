@@ -57,8 +57,10 @@ extension WriteAheadLog {
         /// with the kernel.
         public var batchBytes = CommitLogLimits.batchBytesDefault
 
+        /// Whether writes go past the page cache (default `.auto`).
         public var directIO = DirectIO.auto
 
+        /// What carries writes to the kernel (default `.auto`).
         public var engine = Engine.auto
 
         /// Bytes of each segment file (a multiple of 1 MiB up to 2 GiB, default 64 MiB; room for a batch and two blocks). A segment
@@ -77,6 +79,7 @@ extension WriteAheadLog {
         /// Accept file systems on which a sync may do nothing (tmpfs, overlayfs). For tests (default false).
         public var allowsUnsafeFileSystem = false
 
+        /// All defaults.
         public init() {}
     }
 }

@@ -3,9 +3,11 @@ import LogFormat
 
 /// A durable record.
 public struct Record: Sendable, Hashable {
+    /// Its place: the `position` that its append was answered with.
     public let position: RecordPosition
     /// When its append was accepted: microseconds since 1970-01-01T00:00:00Z, growing from append to append.
     public let timestamp: UInt64
+    /// The record itself, as it was appended.
     public let bytes: [UInt8]
 
     /// The place behind it, to go on from.

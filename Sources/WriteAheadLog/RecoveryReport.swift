@@ -8,8 +8,9 @@ public struct RecoveryReport: Sendable, Equatable {
     public let first: RecordPosition
     /// Where the next record goes: appending continues behind the last durable one.
     public let next: RecordPosition
-    /// Batches and records that were read again: those behind the newest checkpoint, about a segment.
+    /// Batches that were read again: those behind the newest checkpoint, about a segment.
     public let batchesReplayed: Int
+    /// Records in those batches.
     public let recordsReplayed: Int
     /// Bytes of a torn batch at the end, in whole blocks, that were cut off: it was never acknowledged. 0 without one.
     public let tornBytes: Int

@@ -8,10 +8,15 @@ extension WriteAheadLog {
     public struct Statistics: Sendable, Equatable {
         /// Microseconds from handing a batch to the disk until it was durable: quantiles to two digits, 0 without batches.
         public struct SyncLatency: Sendable, Equatable {
+            /// Half of the batches took at most so long.
             public let p50: Int
+            /// 90 % of them.
             public let p90: Int
+            /// 99 % of them.
             public let p99: Int
+            /// 99.9 % of them.
             public let p999: Int
+            /// The slowest one.
             public let max: Int
         }
 
@@ -21,19 +26,23 @@ extension WriteAheadLog {
         public let durable: RecordPosition
         /// Where the next record goes.
         public let next: RecordPosition
-        /// Records that became durable, and their own bytes.
+        /// Records that became durable.
         public let recordsWritten: Int
+        /// Their own bytes.
         public let recordBytesWritten: Int
         /// Bytes written to the disk for that, with headers and the padding of the last block of each batch.
         public let bytesWritten: Int
         /// Batches that became durable; each was one write and one sync.
         public let batches: Int
-        /// Records that were accepted and are not durable yet, and their own bytes.
+        /// Records that were accepted and are not durable yet.
         public let pendingRecords: Int
+        /// Their own bytes.
         public let pendingBytes: Int
-        /// Those of them that are with the disk.
+        /// The pending records that are with the disk.
         public let inFlightRecords: Int
+        /// Their own bytes.
         public let inFlightBytes: Int
+        /// How long batches took to become durable.
         public let syncLatency: SyncLatency
         /// Bytes that the segment files take.
         public let diskBytes: Int

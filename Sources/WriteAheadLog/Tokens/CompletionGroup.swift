@@ -6,6 +6,7 @@ public final class CompletionGroup: @unchecked Sendable {
     /// So many of the first tokens were seen completed.
     private var seenCount = 0
 
+    /// A group without tokens.
     public init() {}
 
     /// Adds a token behind the others.
