@@ -8,7 +8,7 @@ import random
 import re
 import shutil
 import subprocess
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -117,8 +117,7 @@ def test_the_documentation_builds_and_every_public_symbol_is_documented():
 
 def plain(text: str) -> str:
     """Without what differs from run to run."""
-    # With the snapshots, whose number depends on the order of the tasks.
-    text = re.sub(r"\d+ records in \d+ batches", "N records in N batches", text)
+    text = re.sub(r"in \d+ batches", "in N batches", text)
     text = re.sub(r"p(50|99) \d+ µs", r"p\1 N µs", text)
     return re.sub(r"engine \w+, mode \w+", "engine E, mode M", text).strip()
 
@@ -186,31 +185,30 @@ def test_what_cannot_be_opened_is_named(programs: Path, place: Path):
 
 # Killed
 
-#: Kills by which enough must have been done, however slow the machine is.
-KILLS_MAX = 200
-#: Events after which the counter writes a snapshot and lets go of what is before it.
-SNAPSHOT_EVENTS = 2_000
 
-
-def kill_soon(process: subprocess.Popen[str], chance: random.Random) -> str:
-    """Kills a process at a random moment, or later if it has said nothing by then. Returns its whole lines."""
-    first = process.stdout.readline()
-    time.sleep(chance.uniform(0, 0.15))
+def kill_after(process: subprocess.Popen[str], count: int, word: str) -> list[str]:
+    """Kills a process when it has said so many lines that begin with a word. Returns all that it said, without a line that was cut."""
+    watch = threading.Timer(120, process.kill)
+    watch.start()
+    lines = []
+    while count > 0 and (line := process.stdout.readline()):
+        lines.append(line)
+        count -= line.startswith(word)
     process.kill()
-    text = first + process.stdout.read()
+    watch.cancel()
+    assert count == 0, lines[-3:]
+    lines += process.stdout.readlines()
     process.wait()
-    return text[: text.rfind("\n") + 1]
+    return [line.rstrip("\n") for line in lines if line.endswith("\n")]
 
 
 def test_no_accepted_job_is_lost_and_no_done_one_runs_again_through_kills(programs: Path, place: Path):
     chance = random.Random(20261123)
-    kills, sent = 0, 0
+    kills, sent = 25, 0
     commands: dict[str, int] = {}
     done: set[str] = set()
     ran_before: collections.Counter[int] = collections.Counter()
-    # A slow machine does less between two kills.
-    while kills < 15 or (kills < KILLS_MAX and (len(commands) <= 300 or len(done) <= 10)):
-        kills += 1
+    for _ in range(kills):
         # As many as a round cannot work off; each says which it is.
         lines = [f"echo {number} >> ran" for number in range(sent, sent + 300)]
         write(place / "input", "\n".join(lines) + "\n")
@@ -218,7 +216,7 @@ def test_no_accepted_job_is_lost_and_no_done_one_runs_again_through_kills(progra
             process = subprocess.Popen(
                 [programs / "JobQueue", "q", "serve"], cwd=place, text=True, stdin=given, stdout=-1, stderr=-1
             )
-            said = kill_soon(process, chance).split("\n")
+            said = kill_after(process, chance.randrange(1, 30), "done")
         # In the order of the input: all that is said accepted is its beginning.
         for index, word in enumerate(line.split()[1] for line in said if line.startswith("accepted")):
             commands[word] = sent + index
@@ -233,21 +231,19 @@ def test_no_accepted_job_is_lost_and_no_done_one_runs_again_through_kills(progra
     assert all(ran[number] >= 1 for number in commands.values()), "an accepted job was lost"
     assert all(ran[commands[word]] == ran_before[commands[word]] for word in done & commands.keys())
     assert sum(ran.values()) - len(ran) <= kills, "more ran again than were under way"
-    assert len(commands) > 300 and len(done) > 10
     assert run(programs / "JobQueue", "q", "list", cwd=place).stdout == ""
 
 
 def test_no_acknowledged_event_is_lost_or_counted_twice_through_kills(programs: Path, place: Path):
     chance = random.Random(20261123)
-    tasks, kills = 8, 0
+    tasks, kills = 8, 25
     values = dict.fromkeys((f"task-{task}" for task in range(1, tasks + 1)), 0)
-    while kills < 15 or (kills < KILLS_MAX and sum(values.values()) <= SNAPSHOT_EVENTS):
-        kills += 1
+    for _ in range(kills):
         process = subprocess.Popen(
             [programs / "EventCounter", "c", "count", str(tasks), "1000000", "-v"], cwd=place, text=True, stdout=-1
         )
         acknowledged = dict.fromkeys(values, 0)
-        for line in kill_soon(process, chance).splitlines():
+        for line in kill_after(process, chance.randrange(1, 1_000), "task"):
             name, number = line.split()
             acknowledged[name] = max(acknowledged[name], int(number))
         shown = dict(line.split() for line in run(programs / "EventCounter", "c", "show", cwd=place).stdout.splitlines())
@@ -256,4 +252,4 @@ def test_no_acknowledged_event_is_lost_or_counted_twice_through_kills(programs: 
             # Each task waits for one event at a time: one more may be there, unsaid. What is said lags by a line at the most.
             assert acknowledged[name] <= found <= acknowledged[name] + 2, (name, value, acknowledged[name], found)
             values[name] += found
-    assert sum(values.values()) > SNAPSHOT_EVENTS, "no snapshot was taken"
+    assert sum(values.values()) > 5_000, "hardly a snapshot was taken"

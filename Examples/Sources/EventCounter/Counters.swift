@@ -7,7 +7,7 @@ import WriteAheadLog
 /// - Every so many events a record with all counters (a snapshot) is appended and what lies before it is let go of, so that
 ///   disk space and the time to start stay bounded.
 actor Counters {
-    private static let eventsBetweenSnapshots = 2_000
+    private static let eventsBetweenSnapshots = 1_000
 
     nonisolated let log: WriteAheadLog
     /// What all records that were appended come to. It is ahead of the disk: see `values`.
