@@ -66,6 +66,10 @@ let package = Package(
         // Measures the public library; bench/embed drives it.
         .executableTarget(
             name: "wal-bench", dependencies: ["WriteAheadLog"], path: "bench/Embed", swiftSettings: tested),
+        // Tests/PowerCut cuts the power under it.
+        .executableTarget(
+            name: "wal-power-writer", dependencies: ["WriteAheadLog"], path: "Tests/PowerCut/Writer",
+            swiftSettings: tested),
 
         .testTarget(name: "URingTests", dependencies: ["URing"], swiftSettings: tested),
         .testTarget(name: "LogFormatTests", dependencies: ["LogFormat"], swiftSettings: tested),

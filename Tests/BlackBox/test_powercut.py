@@ -59,9 +59,22 @@ def test_no_promise_is_broken_by_a_power_cut_on_xfs(workspace):
     assert [tally["file_system"] for tally in tallies] == ["xfs"]
 
 
-def test_a_disk_that_ignores_flushes_is_seen_to_lose_what_was_promised(workspace):
+def test_no_promise_of_the_library_is_broken_by_a_power_cut_on_ext4(workspace):
+    if not (BINARY.parent / "wal-power-writer").exists():
+        pytest.skip("no wal-power-writer beside the server: run 'swift build'")
+    status, tallies, said = power_cuts(workspace, "--library", "--cuts", "40")
+    assert status == 0, said
+    combinations = {(tally["engine"], tally["mode"]) for tally in tallies}
+    assert combinations == {(engine, mode) for engine in ("io_uring", "syscalls") for mode in ("direct", "buffered")}
+    assert all(tally["cuts"] >= 40 and tally["cuts_in_second_lives"] > 0 for tally in tallies)
+
+
+@pytest.mark.parametrize("subject", [(), ("--library",)], ids=["server", "library"])
+def test_a_disk_that_ignores_flushes_is_seen_to_lose_what_was_promised(workspace, subject):
+    if subject and not (BINARY.parent / "wal-power-writer").exists():
+        pytest.skip("no wal-power-writer beside the server: run 'swift build'")
     arguments = ("--cuts", "15", "--engine", "io_uring", "--mode", "direct", "--latency", "none")
-    status, tallies, said = power_cuts(workspace, *arguments, "--lying-disk", "--first", "--keep", "0")
+    status, tallies, said = power_cuts(workspace, *subject, *arguments, "--lying-disk", "--first", "--keep", "0")
     assert status == 1, said
     kinds = {text.split()[0].rstrip(":") for tally in tallies for texts in tally["failures"] for text in texts}
     assert kinds & {"lost", "refused", "unmountable"}, said

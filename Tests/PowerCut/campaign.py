@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sys
 import tempfile
@@ -9,13 +10,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from copy import deepcopy
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from blackbox import REPOSITORY
-from episode import Episode, Outcome, Plan, mounted_check, scratch_directory
+from episode import Episode, Outcome, Plan, scratch_directory
 from events import Cut, Cutter, choose_cuts
+from library import LibraryEpisode, LibraryPlan, writer_binary
 from shared import LOGS
 
 #: Cuts of one episode; more episodes are recorded for more cuts.
@@ -146,12 +147,7 @@ class Campaign:
 
     def _run_episode(self, directory: Path, number: int, latency: str, wanted: int) -> None:
         tally = self.tally
-        plan = Plan(self._chance.getrandbits(32), tally.engine, tally.mode, tally.file_system, latency)
-        if number % TRIMMING_CYCLE in TRIMMING_NUMBERS:
-            plan.trims = {log: [] for log in LOGS}
-            plan.bytes_wanted = TRIMMING_BYTES
-            plan.seconds_min = TRIMMING_SECONDS if self.settings.cuts >= CUTS_PER_EPISODE else 0
-        episode = Episode(directory / "first", plan)
+        episode = self._make_episode(directory / "first", number, latency)
         violations = episode.record()
         self._count_episode(episode)
         if violations:
@@ -162,6 +158,15 @@ class Campaign:
         self._make_cuts(episode, [(cut, number in second_lives) for number, cut in enumerate(cuts)], directory)
         cuts_done = f"{tally.cuts}/{self.settings.cuts} cuts"
         say(f"  {latency}: {len(episode.log)} events, {cuts_done}, {len(tally.failures)} with violations")
+
+    def _make_episode(self, directory: Path, number: int, latency: str) -> Episode:
+        tally = self.tally
+        plan = Plan(self._chance.getrandbits(32), tally.engine, tally.mode, tally.file_system, latency)
+        if number % TRIMMING_CYCLE in TRIMMING_NUMBERS:
+            plan.trims = {log: [] for log in LOGS}
+            plan.bytes_wanted = TRIMMING_BYTES
+            plan.seconds_min = TRIMMING_SECONDS if self.settings.cuts >= CUTS_PER_EPISODE else 0
+        return Episode(directory, plan)
 
     def _count_episode(self, episode: Episode) -> None:
         tally = self.tally
@@ -209,7 +214,7 @@ class Campaign:
             cutter.write_image(cut, image)
             if has_second_life:
                 cutter.write_image(cut, place / "second.image")
-        outcome = mounted_check(episode, cut, image, mount_point)
+        outcome = episode.check(cut, image, mount_point)
         self._count_outcome(episode, outcome)
         if has_second_life and not outcome.violations:
             self._live_again(episode, cut, place)
@@ -217,20 +222,8 @@ class Campaign:
 
     def _live_again(self, episode: Episode, cut: Cut, place: Path) -> None:
         """The server goes on on the cut disk, and the power fails again: in the recovery, or later."""
-        told = episode.told(cut.position)
-        plan = replace(
-            episode.plan,
-            latency=random.Random(cut.seed).choice(self.settings.latencies),
-            first_number=episode.plan.next_number,
-            bytes_wanted=SECOND_LIFE_BYTES,
-            seconds_min=0,
-            inherited=told,
-            settlements=[],
-            answers=episode.answers(told),
-            trims=deepcopy(episode.plan.trims),
-            is_recovery=True,
-        )
-        second = Episode(place / "second", plan)
+        plan = episode.second_life(cut, random.Random(cut.seed).choice(self.settings.latencies), SECOND_LIFE_BYTES)
+        second = type(episode)(place / "second", plan)
         second.directory.mkdir(exist_ok=True)
         (place / "second.image").rename(second.base)
         violations = second.record(make_base=False)
@@ -239,7 +232,7 @@ class Campaign:
             self._fail(episode, cut, violations)
             return
         chance = random.Random(cut.seed)
-        settled = next(position for position, words in second.log.marks if words == ["settled", "0"])
+        settled = second.recovered_at
         cuts = sorted(
             choose_cuts(second.log, SECOND_LIFE_CUTS - 1, chance, first=settled)
             + [Cut(chance.randint(1, settled), chance.choice(("none", "some", "torn")), chance.getrandbits(32))],
@@ -248,7 +241,7 @@ class Campaign:
         cutter = Cutter(second.base, second.log, file_system=plan.file_system)
         for again in cuts:
             cutter.write_image(again, place / "disk.image")
-            self._count_outcome(second, mounted_check(second, again, place / "disk.image", place / "mnt"))
+            self._count_outcome(second, second.check(again, place / "disk.image", place / "mnt"))
 
     def _count_outcome(self, episode: Episode, outcome: Outcome) -> None:
         tally, cut = self.tally, outcome.cut
@@ -293,7 +286,15 @@ class Campaign:
     def _believe(self) -> None:
         """A mount that fails in silence, an empty list of acknowledgements or a quiet disk must not look like a pass."""
         tally = self.tally
-        wanted = {
+        wanted = self._wanted()
+        missing = [what for what, is_there in wanted.items() if not is_there]
+        if missing:
+            raise Unproven(f"too little to prove anything; not reached: {', '.join(missing)}; {asdict(tally)}")
+
+    def _wanted(self) -> dict[str, bool]:
+        """What must be seen, and whether it was."""
+        tally = self.tally
+        return {
             f"{self.settings.cuts} cuts": tally.cuts == self.settings.cuts,
             "100 acknowledgements an episode": tally.acknowledgements >= 100 * tally.episodes,
             "100 flushes an episode": tally.flushes >= 100 * tally.episodes,
@@ -307,9 +308,45 @@ class Campaign:
             "losses of open writes in a fifth of the cuts": tally.cuts_with_losses * 5 >= tally.cuts,
             "every fate": len(tally.fates) == 4 or self.settings.cuts < 40,
         }
-        missing = [what for what, is_there in wanted.items() if not is_there]
-        if missing:
-            raise Unproven(f"too little to prove anything; not reached: {', '.join(missing)}; {asdict(tally)}")
+
+
+@dataclass
+class LibraryTally(Tally):
+    """Of the library: requests are appends, and a record trimmed is a log that does not begin at 0."""
+
+    def __str__(self) -> str:
+        return (
+            f"library {self.engine:9} {self.mode:8} {self.file_system:4}  {self.cuts} cuts"
+            f" ({self.cuts_in_second_lives} in second lives) of {self.episodes} episodes,"
+            f" {self.cuts_with_losses} lost open writes, {self.acknowledgements} acknowledgements,"
+            f" {self.promises_checked} promises checked, {self.requests_found} appends found,"
+            f" {self.records_trimmed} logs truncated, {self.segments} segments, {self.segments_removed} of them removed,"
+            f" {self.checkpoints} checkpoints, {self.seconds:.0f} s: {len(self.failures)} with violations"
+        )
+
+
+class LibraryCampaign(Campaign):
+    """Cuts under the public library; in every third episode nothing is truncated."""
+
+    def _make_episode(self, directory: Path, number: int, latency: str) -> LibraryEpisode:
+        tally, writer = self.tally, writer_binary(Path(os.environ["APPENDLOG_BINARY"]))
+        seed = self._chance.getrandbits(32)
+        return LibraryEpisode(
+            directory,
+            LibraryPlan(seed, tally.engine, tally.mode, tally.file_system, latency, str(writer), number % 3 != 2),
+        )
+
+    def _wanted(self) -> dict[str, bool]:
+        tally = self.tally
+        kept = ("cuts", "100 ack", "100 flushes", "losses", "every fate")
+        wanted = {what: is_there for what, is_there in super()._wanted().items() if any(word in what for word in kept)}
+        return wanted | {
+            "3 segments an episode": tally.segments >= 3 * tally.episodes,
+            "20 promises a cut": tally.promises_checked >= 20 * tally.cuts,
+            "20 appends found a cut": tally.requests_found >= 20 * tally.cuts,
+            "truncated logs": tally.records_trimmed > 0,
+            "a removed segment": tally.segments_removed > 0 or tally.episodes <= 3,
+        }
 
 
 def say(line: str) -> None:

@@ -7,6 +7,8 @@ import os
 import random
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -142,6 +144,41 @@ class Episode:
         owners = [OwnedExpectation(plan.seed, owner, is_trimming, done, answers) for owner, done in enumerate(told.owned)]
         return Expectation(plan.seed, plan.next_number, told, plan.trims, owners)
 
+    def second_life(self, cut: Cut, latency: str, bytes_wanted: int) -> Plan:
+        """The plan of a life on the disk that a cut left."""
+        told = self.told(cut.position)
+        return replace(
+            self.plan,
+            latency=latency,
+            first_number=self.plan.next_number,
+            bytes_wanted=bytes_wanted,
+            seconds_min=0,
+            inherited=told,
+            settlements=[],
+            answers=self.answers(told),
+            trims=deepcopy(self.plan.trims),
+            is_recovery=True,
+        )
+
+    @property
+    def recovered_at(self) -> int:
+        """The place where a second life's recovery has been looked at."""
+        return next(position for position, words in self.log.marks if words == ["settled", "0"])
+
+    def check(self, cut: Cut, image: Path, mount_point: Path) -> Outcome:
+        """Mounts the disk that a cut left, starts the server on it and checks what it shows; ends it, by a stop or by a kill."""
+        expectation = self.expectation(self.told(cut.position))
+        outcome = Outcome(cut, [], promises=len(expectation.told.promises))
+        with mounted(self.plan.file_system, image, mount_point, outcome) as is_mounted:
+            if not is_mounted:
+                return outcome
+            outcome.violations = _serve_and_check(self.plan.server(mount_point), expectation, cut)
+        outcome.requests_found = len(expectation.found)
+        outcome.operations = sum(owner.shown for owner in expectation.owners)
+        outcome.repeats = expectation.repeats
+        outcome.trimmed = sum(shown.first for shown in expectation.shown.values())
+        return outcome
+
     def _live(self, disk: Disk) -> list[Violation]:
         """The server's life: in every second episode it is killed under load once and started again, with power on."""
         plan = self.plan
@@ -235,29 +272,23 @@ class Outcome:
     trimmed: int = 0
 
 
-def mounted_check(episode: Episode, cut: Cut, image: Path, mount_point: Path) -> Outcome:
-    """Mounts the disk that a cut left, starts the server on it and checks what it shows; ends it, by a stop or by a kill."""
-    expectation = episode.expectation(episode.told(cut.position))
-    outcome = Outcome(cut, [], promises=len(expectation.told.promises))
+@contextmanager
+def mounted(file_system: str, image: Path, mount_point: Path, outcome: Outcome) -> Iterator[bool]:
+    """Mounts the disk that a cut left; False, with the violation in the outcome, if that is impossible."""
     loop = kernel.Loop(image)
     try:
         try:
-            file_system = episode.plan.file_system
             kernel.mount(loop.path, mount_point, file_system, options=MOUNT_OPTIONS[file_system])
         except OSError as error:
             outcome.violations = [Violation("unmountable", "", 0, str(error))]
-            return outcome
+            yield False
+            return
         try:
-            outcome.violations = _serve_and_check(episode.plan.server(mount_point), expectation, cut)
+            yield True
         finally:
             kernel.unmount(mount_point)
     finally:
         loop.close()
-    outcome.requests_found = len(expectation.found)
-    outcome.operations = sum(owner.shown for owner in expectation.owners)
-    outcome.repeats = expectation.repeats
-    outcome.trimmed = sum(shown.first for shown in expectation.shown.values())
-    return outcome
 
 
 def _serve_and_check(server: Server, expectation: Expectation, cut: Cut) -> list[Violation]:

@@ -124,8 +124,11 @@ final class RecordLog {
         durable = contents.first..<contents.next
     }
 
-    /// A segment holds nothing any more that is kept.
-    var hasDeadSegment: Bool { index.hasDeadSegment(first: durable.lowerBound) }
+    /// A segment holds nothing any more that is kept. The index does not know one that never took a batch, as where the first
+    /// batch of all was lost and the next start could not use that segment.
+    var hasDeadSegment: Bool {
+        log.segments[0].position < index.segments[0].position || index.hasDeadSegment(first: durable.lowerBound)
+    }
 
     /// Does what need not be done at once. Called at each turn of the loop, after `publish`. Returns the microseconds after
     /// which it wants to be called again, nil if it need not.
