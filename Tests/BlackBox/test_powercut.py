@@ -62,11 +62,11 @@ def test_no_promise_is_broken_by_a_power_cut_on_xfs(workspace):
 def test_no_promise_of_the_library_is_broken_by_a_power_cut_on_ext4(workspace):
     if not (BINARY.parent / "wal-power-writer").exists():
         pytest.skip("no wal-power-writer beside the server: run 'swift build'")
-    status, tallies, said = power_cuts(workspace, "--library", "--cuts", "40")
+    status, tallies, said = power_cuts(workspace, "--library", "--cuts", "45")
     assert status == 0, said
     combinations = {(tally["engine"], tally["mode"]) for tally in tallies}
     assert combinations == {(engine, mode) for engine in ("io_uring", "syscalls") for mode in ("direct", "buffered")}
-    assert all(tally["cuts"] >= 40 and tally["cuts_in_second_lives"] > 0 for tally in tallies)
+    assert all(tally["cuts"] >= 45 and tally["cuts_in_second_lives"] > 0 for tally in tallies)
 
 
 @pytest.mark.parametrize("subject", [(), ("--library",)], ids=["server", "library"])

@@ -306,7 +306,7 @@ class Campaign:
             "20 operations of owners found a cut": tally.operations_found >= 20 * tally.cuts,
             "10 repeats a cut": tally.repeats >= 10 * tally.cuts,
             "losses of open writes in a fifth of the cuts": tally.cuts_with_losses * 5 >= tally.cuts,
-            "every fate": len(tally.fates) == 4 or self.settings.cuts < 40,
+            "every fate": len(tally.fates) == 4 or self.settings.cuts < 100,
         }
 
 
