@@ -80,10 +80,12 @@ extension CommitLog {
     /// Something is staged or in flight, and will end.
     public var isBusy: Bool { !commit.isPoisoned && (commit.isInFlight || !builders[filling].isEmpty) }
 
-    /// What was staged last makes a difference to the next turn: it can hand the batch over, or has to count its linger.
-    public var isTurnDue: Bool {
+    /// What was staged last makes a difference to the next turn, which otherwise comes at that time (monotonic microseconds):
+    /// it can hand the batch over, or comes too late for the batch's linger.
+    public func needsTurn(before next: Int64) -> Bool {
         guard !commit.isInFlight, !builders[filling].isEmpty else { return false }
-        return configuration.lingerMicroseconds == 0 || staged.frames == 1 || isRipe
+        let linger = configuration.lingerMicroseconds
+        return linger == 0 || (staged.frames == 1 && next - fillingSince > linger) || isRipe
             || builders[filling].byteCount >= configuration.lingerBytesMax
     }
 

@@ -21,6 +21,27 @@ struct LoopTests {
         try log.shutdown()
     }
 
+    @Test func theLoopNeverSleepsLongerThanWhatLingersMayWait() throws {
+        let directory = LogOnDisk()
+        var configuration = LogOnDisk.configuration
+        configuration.groupRecords = 3
+        configuration.groupMicroseconds = 5_000
+        let log = try directory.open(configuration)
+        let group = CompletionGroup()
+        for number in 0..<500 {
+            group.track(try log.append([1]))
+            log.loop.lock.withLock {
+                guard log.loop.isAsleep, let wal = log.loop.records?.log, !wal.commit.isInFlight, wal.staged.frames > 0
+                else { return }
+                #expect(log.loop.sleepsUntil - wal.fillingSince <= 5_000)
+            }
+            // Alone, behind others that made the loop look by itself, and behind some that it knows nothing of.
+            if number % 7 == 0 { try group.waitAll() }
+            if number % 3 == 0 { try log.appendAndWait([2]) }
+        }
+        try log.shutdown()
+    }
+
     @Test func aFailureOfAWaitingThreadsWriteReachesEverybodyThoughTheLoopWasAwake() throws {
         let directory = LogOnDisk()
         let (log, gate) = try directory.openGated(writesForCallers: true)

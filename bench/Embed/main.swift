@@ -71,7 +71,7 @@ func rounds(_ log: WriteAheadLog, _ plan: Plan) throws -> Samples {
     while plan.goesOn(samples.nanoseconds.count * plan.outstanding) {
         let begun = now()
         for _ in 1..<plan.outstanding { _ = try log.append(plan.record) }
-        try log.append(plan.record).wait()
+        try log.appendAndWait(plan.record)
         samples.nanoseconds.append(now() - begun)
     }
     return samples

@@ -44,8 +44,9 @@ extension CommitLoop {
             case .staged(let batch, let position):
                 let token = makeToken(
                     batch, AppendResult(position: position, byteCount: bytes, recordCount: count))
+                hasStaged = true
                 if !wakes { hasUntold = true }
-                unlockAndWake(if: wakes && records.log.isTurnDue)
+                unlockAndWake(if: wakes && needsTurn(records))
                 return token
             case .noSegment(let error):
                 // The loop tries again to make one when it goes round, and may have no other reason to.
@@ -72,7 +73,7 @@ extension CommitLoop {
         let token = makeToken(
             lastBatch(records), AppendResult(position: records.sequenced.upperBound, byteCount: 0, recordCount: 0))
         records.log.commitSoon()
-        unlockAndWake(if: records.log.isTurnDue)
+        unlockAndWake(if: needsTurn(records))
         return token
     }
 

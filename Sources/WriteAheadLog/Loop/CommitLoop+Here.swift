@@ -8,7 +8,7 @@ extension CommitLoop {
         lock.lock()
         guard let records else { return lock.unlock() }
         guard !isShutDown, !answers.isAnswered(batch), var write = records.log.beginCommitHere() else {
-            return unlockAndWake(if: records.log.isTurnDue || hasUntold)
+            return unlockAndWake(if: needsTurn(records) || hasUntold)
         }
         var events = LoopEvents()
         while true {

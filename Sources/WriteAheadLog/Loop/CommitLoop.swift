@@ -32,11 +32,13 @@ final class CommitLoop: @unchecked Sendable {
     var observers = Observers()
     /// The loop sleeps, or is about to, and nobody has woken it.
     var isAsleep = false
-    /// It sleeps until somebody wakes it: without a time to seal the log at.
-    var sleepsForever = false
+    /// When it wakes by itself (monotonic microseconds); never, without a time to seal the log at.
+    var sleepsUntil = Int64.max
     var isShutDown = false
     /// Something was staged without waking the loop, which has not gone round since.
     var hasUntold = false
+    /// Something was staged since the loop last slept.
+    var hasStaged = false
     /// Somebody else has ended a batch, and the loop was awake and did not see it.
     var hasNews = false
     /// The thread has nothing more to do for anybody.
@@ -83,18 +85,18 @@ final class CommitLoop: @unchecked Sendable {
         lock.lock()
         guard let records else { preconditionFailure("a loop runs once") }
         while true {
+            let now = clock.monotonicMicroseconds
             let upkeep = records.tick()
             if isShutDown { records.log.commitSoon() }
             let timeout = sleepTime(records.log.turn(), upkeep)
             if isShutDown && !records.log.isBusy { break }
             isAsleep = true
             hasUntold = false
-            sleepsForever = timeout == nil
+            sleepsUntil = timeout.map { now + $0 } ?? .max
             lock.unlock()
             records.log.sleep(timeoutMicroseconds: timeout)
             lock.lock()
             isAsleep = false
-            sleepsForever = false
             records.log.take(into: &events)
             let batch = take(events, records, &told)
             let isPoisoned = poison != nil
@@ -109,13 +111,23 @@ final class CommitLoop: @unchecked Sendable {
         end(records)
     }
 
-    /// The shorter one of two times, nil for none; with the lock held.
+    /// The shortest of the times, nil for none; with the lock held.
     private func sleepTime(_ turn: Int64?, _ upkeep: Int64?) -> Int64? {
-        defer { hasNews = false }
+        // Where batches linger and one follows the other, whoever begins one need not wake the loop to count its linger: it looks
+        // in time by itself.
+        let linger = records?.log.configuration.lingerMicroseconds ?? 0
+        let look = hasStaged && linger > 0 ? linger : .max
+        defer { (hasNews, hasStaged) = (false, false) }
         if hasNews { return 0 }
-        guard let turn, let upkeep else { return turn ?? upkeep }
-        return min(turn, upkeep)
+        let time = min(turn ?? .max, upkeep ?? .max, look)
+        return time == .max ? nil : time
     }
+
+    /// It sleeps until somebody wakes it.
+    var sleepsForever: Bool { isAsleep && sleepsUntil == .max }
+
+    /// What was staged needs the loop before it wakes by itself; with the lock held.
+    func needsTurn(_ records: RecordLog) -> Bool { records.log.needsTurn(before: sleepsUntil) }
 
     /// Takes in what a sleep brought; with the lock held. Returns the batch that has become durable.
     private func take(
@@ -176,7 +188,7 @@ final class CommitLoop: @unchecked Sendable {
 
     /// Waits until the loop has gone round once more; with the lock held.
     func waitForRoom(_ records: RecordLog) {
-        if records.log.isTurnDue && isAsleep {
+        if needsTurn(records) && isAsleep {
             isAsleep = false
             signalEvent(wakeDescriptor)
         }
