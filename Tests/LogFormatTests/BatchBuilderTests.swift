@@ -81,6 +81,23 @@ import Testing
         #expect(try SampleBatch(decoding: staging.bytes(4096)).frames == [Self.small])
     }
 
+    @Test func largeFramesAnywhereGiveTheSameChecksum() throws {
+        let large = SampleFrame(records: [(0..<40_000).map { UInt8(truncatingIfNeeded: $0 &* 29 >> 2) }])
+        let other = SampleFrame(records: [[UInt8](repeating: 7, count: 16 << 10), [1]])
+        let orders = [
+            [large], [Self.small, large], [large, Self.small], [large, other, Self.small, Self.small, large],
+        ]
+        let staging = StagingBuffer(capacityBytes: 256 << 10)
+        for frames in orders {
+            staging.builder.reset()
+            for frame in frames { staging.add(frame) }
+            let header = sealed(staging)
+            let bytes = staging.bytes(header.paddedBytes(blockBytes: 4096))
+            #expect(header.crc == bytes.checksum(of: 8..<Int(header.byteCount)))
+            #expect(try SampleBatch(decoding: bytes).frames == frames)
+        }
+    }
+
     @Test func paddingEndsAtTheNextBlock() {
         var header = BatchHeader(
             byteCount: 4096, frameCount: 1, number: .zero, durableThrough: .zero, storeID: SampleBatch.several.storeID,

@@ -49,6 +49,18 @@ import Testing
         }
     }
 
+    @Test func theChecksumsOfTwoPartsMakeThatOfTheWhole() {
+        let bytes = (0..<300).map { UInt8(truncatingIfNeeded: $0 &* 11 &+ 3) }
+        let whole = checksum(bytes)
+        for split in 0...bytes.count {
+            let (first, second) = (checksum(Array(bytes[..<split])), checksum(Array(bytes[split...])))
+            #expect(CRC32C.joined(first, second, byteCount: bytes.count - split) == whole, "split at \(split)")
+        }
+        let long = (0..<(5 << 20) + 13).map { UInt8(truncatingIfNeeded: $0 &* 37 >> 3) }
+        let (first, second) = (checksum(Array(long[..<1_000])), checksum(Array(long[1_000...])))
+        #expect(CRC32C.joined(first, second, byteCount: long.count - 1_000) == checksum(long))
+    }
+
     @Test func piecesOfEverySizeGiveTheSameChecksum() {
         let bytes = (0..<100).map { UInt8(truncatingIfNeeded: $0 &* 13) }
         let whole = checksum(bytes)

@@ -16,6 +16,10 @@ public final class BatchBuilder {
     private var writtenBytes = BatchHeader.byteCount
     private var writtenFrames = 0
     private var isSealed = false
+    /// The checksum of all frames up to some one, and where that ends: large frames are read once for both checksums.
+    private var framesChecksum: UInt32 = 0
+    private var checkedBytes = BatchHeader.byteCount
+    private static let largeFrameBytesMin = 16 << 10
 
     /// Builds in `capacityBytes` bytes from `storage` on, which is 8-aligned. The capacity is a multiple of the block
     /// size of every `seal` and below 4 GiB.
@@ -60,13 +64,38 @@ public final class BatchBuilder {
         unsafe header.encode(at: frame.baseAddress!)
         let written = UnsafeRawBufferPointer(frame)
         unsafe FrameView.requireReadable(written, layout, header)
-        unsafe frame.baseAddress!.store(FrameHeader.checksum(of: written, byteCount: layout.byteCount), at: 4)
+        let checksum = unsafe FrameHeader.checksum(of: written, byteCount: layout.byteCount)
+        unsafe frame.baseAddress!.store(checksum, at: 4)
 
-        defer {
-            writtenBytes += layout.byteCount
-            writtenFrames += 1
+        let offset = writtenBytes
+        writtenBytes += layout.byteCount
+        writtenFrames += 1
+        if layout.byteCount >= Self.largeFrameBytesMin {
+            // A frame's own checksum begins behind its first 8 bytes.
+            checkFrames(through: offset + 8)
+            framesChecksum = CRC32C.joined(framesChecksum, checksum, byteCount: layout.byteCount - 8)
+            checkedBytes = writtenBytes
         }
-        return byteCount
+        return offset
+    }
+
+    private func checkFrames(through end: Int) {
+        let bytes = unsafe UnsafeRawBufferPointer(start: storage + checkedBytes, count: end - checkedBytes)
+        framesChecksum = unsafe CRC32C.checksum(bytes, continuing: framesChecksum)
+        checkedBytes = end
+    }
+
+    /// The checksum of the batch, whose header is written.
+    private func checksum() -> UInt32 {
+        guard checkedBytes > BatchHeader.byteCount else {
+            return unsafe BatchHeader.checksum(
+                of: UnsafeRawBufferPointer(start: storage, count: writtenBytes), byteCount: writtenBytes)
+        }
+        checkFrames(through: writtenBytes)
+        let header = unsafe UnsafeRawBufferPointer(start: storage, count: BatchHeader.byteCount)
+        return unsafe CRC32C.joined(
+            BatchHeader.checksum(of: header, byteCount: BatchHeader.byteCount), framesChecksum,
+            byteCount: writtenBytes - BatchHeader.byteCount)
     }
 
     /// Adds a frame of another batch, byte for byte: a frame says nothing about the batch that it is in. Traps if it does
@@ -95,8 +124,7 @@ public final class BatchBuilder {
         precondition(paddedBytes <= capacityBytes, "the padding does not fit the staging buffer")
 
         unsafe header.encode(at: storage)
-        let written = unsafe UnsafeRawBufferPointer(start: storage, count: byteCount)
-        header.crc = unsafe BatchHeader.checksum(of: written, byteCount: byteCount)
+        header.crc = checksum()
         unsafe storage.store(header.crc, at: 4)
         unsafe (storage + byteCount).initializeMemory(as: UInt8.self, repeating: 0, count: paddedBytes - byteCount)
         isSealed = true
@@ -107,6 +135,8 @@ public final class BatchBuilder {
     public func reset() {
         writtenBytes = BatchHeader.byteCount
         writtenFrames = 0
+        framesChecksum = 0
+        checkedBytes = BatchHeader.byteCount
         isSealed = false
     }
 }

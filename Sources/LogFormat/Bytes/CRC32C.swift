@@ -23,4 +23,30 @@ public enum CRC32C {
         }
         return ~state
     }
+
+    /// The checksum of some bytes and `byteCount` others behind them, from the checksums of both: nothing is read again.
+    static func joined(_ first: UInt32, _ second: UInt32, byteCount: Int) -> UInt32 {
+        // The first one times x^(8 byteCount), by squaring. What is inverted before and after cancels itself out, as in zlib's
+        // crc32_combine.
+        var power: UInt32 = 1 << 23
+        var product = first
+        var rest = byteCount
+        while rest > 0 {
+            if rest & 1 == 1 { product = multiply(product, power) }
+            power = multiply(power, power)
+            rest >>= 1
+        }
+        return product ^ second
+    }
+
+    /// The product of two polynomials modulo that of the checksum. The highest bit is the coefficient of x^0.
+    private static func multiply(_ first: UInt32, _ second: UInt32) -> UInt32 {
+        var product: UInt32 = 0
+        var shifted = second
+        for bit in (0..<32).reversed() {
+            if first >> bit & 1 == 1 { product ^= shifted }
+            shifted = shifted & 1 == 1 ? shifted >> 1 ^ 0x82F6_3B78 : shifted >> 1
+        }
+        return product
+    }
 }
